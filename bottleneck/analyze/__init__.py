@@ -1,0 +1,1 @@
+"""Record -> measurements. Pure: opens no file, reads no clock."""

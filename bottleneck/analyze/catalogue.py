@@ -1,0 +1,168 @@
+"""Every measurement: id, unit, meaning. Rules may name these and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..model.measurement import MeasurementSpec, Unit
+from ..model.report import PHASES
+
+_TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
+    "steps": (
+        ("step.count", "count", "Steps the statistics rest on, warm-up and disturbed steps left out"),
+        ("step.warmup", "count", "Steps left out at the start because the run had not settled"),
+        ("step.time_s", "s", "Median wall time of a step"),
+        ("step.mean_s", "s", "Mean wall time of a step, with stalls spread over the steps between them"),
+        ("step.p95_s", "s", "95th percentile of a step's wall time"),
+        ("step.cv_frac", "frac", "Standard deviation of step time over its mean"),
+        ("step.drift_frac", "frac", "Step time in the last third over the first third, minus one"),
+        ("step.micro_batches", "count", "Backward passes in a step (median)"),
+        ("step.busy_s", "s", "Mean step time less waiting for data, checkpoints, evaluation, logging and gc"),
+    ),
+    "phases": tuple(
+        row
+        for phase in PHASES
+        for row in (
+            (f"step.{phase}_s", "s", f"Mean time per step in phase {phase}"),
+            (f"step.{phase}_frac", "frac", f"Share of the mean step spent in phase {phase}"),
+        )
+    ),
+    "account": (
+        ("run.wall_s", "s", "Wall time of the training process, first to last"),
+        ("run.startup_frac", "frac", "Share of the run before the first step"),
+        ("run.startup_s", "s", "Time from the start of the process to the first step"),
+        ("run.complete", "bool", "The script came to its own end (it was not stopped or killed)"),
+    ),
+    "loader": (
+        ("input.loaders", "count", "Training loaders seen; 0 where the loop makes its batches itself"),
+        ("input.workers", "count", "num_workers of the training loader"),
+        ("input.prefetch_factor", "count", "prefetch_factor of the training loader"),
+        ("input.batch_size", "count", "Samples in a batch"),
+        ("input.pin_memory", "bool", "pin_memory of the training loader"),
+        ("input.persistent_workers", "bool", "persistent_workers of the training loader"),
+        ("input.iterable", "bool", "The training data set is an IterableDataset"),
+        ("input.wait_frac", "frac", "Share of the mean step spent waiting for or making the next batch"),
+        ("input.starved_frac", "frac", "Share of requests that found no batch ready (with workers)"),
+        ("input.ready_batches", "count", "Batches ready when one was asked for, mean (with workers)"),
+        ("input.receive_s", "s", "Time to take over a batch that was ready, median (with workers)"),
+        ("input.batch_s", "s", "Wall time one process needs to make a batch, mean"),
+        ("input.batch_cpu_s", "s", "CPU time of the thread that makes a batch, mean"),
+        ("input.batch_blocked_s", "s", "Time making a batch is neither computing nor waiting for a core: I/O"),
+        ("input.batch_queued_s", "s", "Time making a batch waits for a core, mean"),
+        ("input.cpu_frac", "frac", "CPU time over wall time while making a batch"),
+        ("input.blocked_frac", "frac", "Blocked time over wall time while making a batch"),
+        ("input.sample_s", "s", "Wall time to make one sample, without collate"),
+        ("input.collate_s", "s", "Wall time to collate a batch, mean"),
+        ("input.collate_frac", "frac", "Collate over the time to make a batch"),
+        ("input.transform_frac", "frac", "Timed transforms over the time to make a batch"),
+        ("input.slowest_transform_s", "s", "Time per sample in the slowest transform"),
+        ("input.slowest_transform_frac", "frac", "Slowest transform over the time to make a batch"),
+        ("input.batch_cv_frac", "frac", "Spread of the time to make a batch: standard deviation over mean"),
+        ("input.read_bytes", "bytes", "Bytes read while making a batch, mean"),
+        ("input.read_bytes_per_s", "bytes_per_s", "Bytes read per second of making batches, by one process"),
+        ("input.worker_busy_frac", "frac", "Share of the workers' time spent making batches"),
+        ("input.epochs", "count", "Iterators of the training loader that were started"),
+        ("input.epoch_gap_s", "s", "Extra wait to start an epoch: iterator, workers and first batch, mean"),
+        ("input.epoch_gap_frac", "frac", "Epoch starts over the wall time of the steps"),
+        ("input.steps_per_epoch", "count", "Steps between two starts of the training loader, mean"),
+    ),
+    "stalls": (
+        ("checkpoint.count", "count", "Checkpoints saved"),
+        ("checkpoint.each_s", "s", "Time of one checkpoint, mean"),
+        ("checkpoint.interval_steps", "count", "Steps between two checkpoints, mean"),
+        ("checkpoint.bytes", "bytes", "Size of one checkpoint, mean"),
+        ("evaluation.count", "count", "Evaluations during training"),
+        ("evaluation.each_s", "s", "Time of one evaluation, mean"),
+        ("evaluation.interval_steps", "count", "Steps between two evaluations, mean"),
+        ("evaluation.grad_frac", "frac", "Share of evaluation forwards that ran with gradients enabled"),
+        ("logging.frac", "frac", "Share of the mean step in logging calls, timed or sampled"),
+        ("logging.calls", "count", "Timed logging calls per step"),
+        ("gc.collections", "count", "Garbage collections per step that took over 0.1 ms"),
+        ("gc.max_s", "s", "Longest garbage collection"),
+        ("gc.full_frac", "frac", "Share of gc time in full collections (generation 2)"),
+    ),
+    "compilation": (
+        ("compile.used", "bool", "torch.compile compiled at least one frame"),
+        ("compile.frames", "count", "Compilations of a frame"),
+        ("compile.total_s", "s", "Time spent compiling"),
+        ("compile.run_frac", "frac", "Time spent compiling over the time since the first step began"),
+        ("compile.late", "count", "Compilations after warm-up: recompiles"),
+        ("compile.late_frac", "frac", "Time recompiling over the time of the measured steps"),
+    ),
+    "host": (
+        ("host.usable_cores", "count", "Cores this run may use: affinity and cgroup quota"),
+        ("host.torch_threads", "count", "Threads of one operator (torch.get_num_threads)"),
+        ("host.cpu_frac", "frac", "CPU use of the machine over its cores"),
+        ("host.trainer_cores", "count", "Cores the training process keeps busy, mean"),
+        ("host.tree_cores", "count", "Cores the training process and its workers keep busy, mean"),
+        ("host.memory_frac", "frac", "Peak memory in use over the limit that applies"),
+        ("host.memory_available_bytes", "bytes", "Least memory available"),
+        ("host.trainer_rss_bytes", "bytes", "Peak resident memory of the training process"),
+        ("host.workers_rss_bytes", "bytes", "Peak resident memory of its children together"),
+        ("host.rss_growth_bytes_per_s", "bytes_per_s", "Growth of the tree's resident memory after warm-up"),
+        ("host.swap_in_bytes_per_s", "bytes_per_s", "Swapped in, mean over the measured part"),
+        ("host.major_faults_per_s", "per_s", "Page faults of the tree that went to the disk"),
+        ("host.memory_stall_frac", "frac", "Share of time some task waited for memory (pressure stall)"),
+        ("host.io_stall_frac", "frac", "Share of time some task waited for I/O (pressure stall)"),
+        ("host.throttled_frac", "frac", "Share of time the cgroup's CPU quota held the run back"),
+        ("host.steal_frac", "frac", "Share of CPU time taken by other machines on the same host"),
+        ("host.disk_read_bytes_per_s", "bytes_per_s", "Read from disks by the machine"),
+        ("host.disk_write_bytes_per_s", "bytes_per_s", "Written to disks by the machine"),
+        ("host.net_bytes_per_s", "bytes_per_s", "Sent and received by the machine"),
+        ("host.foreign_cores", "count", "Cores that processes outside this run keep busy"),
+    ),
+    "operators": (
+        ("host.backward_nodes", "count", "Autograd nodes in one step's backward graph"),
+        ("host.dispatch_s", "s", "Host cost of issuing one step's operators, at this machine's cost of a tiny one"),
+        ("host.dispatch_frac", "frac", "That cost over the mean step"),
+        ("host.node_s", "s", "Forward and backward time per autograd node"),
+        ("host.tiny_node_s", "s", "The same for an operator on one element: this machine's floor"),
+    ),
+    "model": (
+        ("device.is_cuda", "bool", "The model is on a CUDA device"),
+        ("device.is_cpu", "bool", "The model is on the CPU"),
+        ("model.parameters", "count", "Parameters the optimizer updates"),
+        ("model.parameter_bytes", "bytes", "Their size"),
+        ("model.double", "bool", "Parameters are float64"),
+        ("model.convolutions", "count", "Convolution modules"),
+        ("model.recurrent", "count", "Recurrent modules, cells included"),
+        ("model.attention", "count", "Attention modules"),
+        ("model.modules", "count", "Modules in all"),
+        ("optimizer.tensors", "count", "Parameter tensors the optimizer updates"),
+        ("optimizer.fused", "bool", "The optimizer runs fused"),
+        ("optimizer.foreach_off", "bool", "The optimizer was told not to use its multi-tensor path"),
+        ("optimizer.tensor_s", "s", "Optimizer time per parameter tensor"),
+        ("amp.scaler", "bool", "A GradScaler is in use"),
+        ("amp.skipped", "count", "Optimizer steps skipped because of infinite gradients"),
+        ("ddp.world", "count", "Number of ranks"),
+    ),
+    "compute": (
+        ("compute.frac", "frac", "Share of the mean step in forward, backward and optimizer"),
+        ("compute.model_frac", "frac", "Share of the mean step in forward and backward"),
+        ("compute.cores", "count", "Cores busy in the training process while it computes, estimated"),
+    ),
+    "devices": (
+        ("device.utilisation_frac", "frac", "Time the GPU ran at least one kernel, by NVML, mean"),
+        ("device.memory_frac", "frac", "Peak GPU memory in use over its size"),
+        ("device.power_w", "count", "GPU power, mean, watts"),
+        ("device.throttled_frac", "frac", "Share of samples in which the GPU's clock was held back"),
+    ),
+}
+
+CATALOGUE: Mapping[str, MeasurementSpec] = {
+    identifier: MeasurementSpec(id=identifier, unit=unit, meaning=meaning, given_by=analysis)
+    for analysis, rows in _TABLE.items()
+    for identifier, unit, meaning in rows
+}
+
+# Texts that rules and mitigations may put into sentences; they take no part in conditions.
+LABELS: Mapping[str, str] = {
+    "input.hotspot": "Where making a batch spends most time: transform, function or line",
+    "input.hotspot_cost": "What that costs, in words",
+    "input.maker": "Who makes the batches: '2 workers', 'the training process itself'",
+    "logging.hotspot": "Where logging spends most time",
+    "other.hotspot": "The function that `other` is mostly made of",
+    "optimizer.name": "Class of the optimizer",
+    "model.name": "Class of the model",
+    "step.definition": "What a step is in this run",
+}

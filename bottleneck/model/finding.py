@@ -1,0 +1,70 @@
+"""A rule's verdict on the measurements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .measurement import Unit
+
+State = Literal["fires", "silent", "unknown", "error"]
+Basis = Literal["trial", "ceiling", "simulation", "bracket", "phase", "literature", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A range with its most likely value, all in one unit."""
+
+    low: float
+    likely: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One measurement a finding rests on, with all a reader needs to judge it."""
+
+    id: str
+    value: float
+    unit: Unit
+    meaning: str
+    samples: int
+    given_by: str
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one rule says of one run.
+
+    Attributes:
+        rule: Id of the rule.
+        bottleneck: The bottleneck it speaks of (DESIGN 2).
+        family: The bottleneck's family.
+        state: ``fires``, ``silent``, ``unknown`` (an input was not measured) or ``error``.
+        title: The failing state in a few words.
+        severity: "minor", "major" or "critical" where it fires, else None.
+        share: Fraction of the step that is lost to it, 0-1, or None where it does not fire.
+        share_basis: Where the share comes from.
+        text: The evidence in one or two sentences.
+        evidence: The measurements behind it.
+        missing: Ids of inputs that were not measured, sorted.
+        false_positives: When the rule is known to be wrong.
+        sources: Papers, documentation.
+        error: What went wrong in the rule itself, or None.
+    """
+
+    rule: str
+    bottleneck: str
+    family: str
+    state: State
+    title: str
+    severity: str | None = None
+    share: float | None = None
+    share_basis: Basis = "unknown"
+    text: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    missing: tuple[str, ...] = ()
+    false_positives: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    error: str | None = None
