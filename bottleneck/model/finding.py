@@ -46,6 +46,7 @@ class Finding:
         severity: "minor", "major" or "critical" where it fires, else None.
         share: Fraction of the step that is lost to it, 0-1, or None where it does not fire.
         share_basis: Where the share comes from.
+        share_interval: 95 % interval of the share, from those of the measurements; None where they have none.
         text: The evidence in one or two sentences.
         evidence: The measurements behind it.
         missing: Ids of inputs that were not measured, sorted.
@@ -62,6 +63,7 @@ class Finding:
     severity: str | None = None
     share: float | None = None
     share_basis: Basis = "unknown"
+    share_interval: tuple[float, float] | None = None
     text: str = ""
     evidence: tuple[Evidence, ...] = ()
     missing: tuple[str, ...] = ()

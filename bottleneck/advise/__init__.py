@@ -1,0 +1,1 @@
+"""Findings and mitigations in, ranked and priced advice and the verdict out."""

@@ -1,0 +1,235 @@
+"""Times how batches are made (in workers or in the training process) and how long the loop waits for them."""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from typing import Any, Callable
+
+from . import kinds
+from .hooks import Hooks, dress
+from .model_calls import STATE
+from .recorder import Recorder, now
+from .transforms import Transforms
+
+
+class Batches:
+    """Hooks on the loader's iterator (the waiting side) and on the fetchers (the making side)."""
+
+    def __init__(self, torch: Any, recorder: Recorder, hooks: Hooks) -> None:
+        """Record with ``recorder``; transforms found later are patched through ``hooks``."""
+        self.torch = torch
+        self.recorder = recorder
+        self.loaders: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self.iterators: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self.told: set[int] = set()
+        self.count = 0
+        self.transforms = Transforms(recorder, hooks)
+        self.counters = ThreadCounters()
+
+    def install(self, hooks: Hooks) -> None:
+        """Patch the loader, the one ``__next__`` all its iterators share, and the two fetchers."""
+        data = self.torch.utils.data
+        self._patch_iter(hooks, data.DataLoader)
+        self._patch_next(hooks, data.dataloader._BaseDataLoaderIter)
+        fetch = data._utils.fetch
+        self._patch_init(hooks, fetch._BaseDatasetFetcher)
+        for fetcher in (fetch._MapDatasetFetcher, fetch._IterableDatasetFetcher):
+            self._patch_fetch(hooks, fetcher)
+
+    def _number(self, loader: Any) -> int:
+        """Return the number of ``loader`` in this record, from 1; 0 where it can't be told apart."""
+        try:
+            number = self.loaders.get(loader)
+            if number is None:
+                self.count += 1
+                number = self.loaders[loader] = self.count
+            return number
+        except TypeError:
+            return 0
+
+    def _number_of(self, iterator: Any) -> int:
+        """Return the number of the loader ``iterator`` belongs to, 0 where its start was not seen."""
+        try:
+            return self.iterators.get(iterator, 0)
+        except TypeError:
+            return 0
+
+    def _patch_iter(self, hooks: Hooks, loader_class: Any) -> None:
+        """Time ``iter(loader)``: workers start here."""
+        original, recorder = loader_class.__iter__, self.recorder
+
+        def __iter__(loader: Any) -> Any:
+            start = now()
+            iterator = original(loader)
+            end = now()
+            try:
+                number = self._number(loader)
+                self.iterators[iterator] = number
+                recorder.span(kinds.ITER, start, end, 0, 0, 0, number)
+                if number not in self.told and len(self.told) < 64:
+                    self.told.add(number)
+                    recorder.event("loader", **describe_loader(loader, number))
+            except Exception as error:
+                recorder.failed("loader", error)
+            return iterator
+
+        hooks.patch(loader_class, "__iter__", dress(__iter__, original))
+
+    def _patch_next(self, hooks: Hooks, iterator_class: Any) -> None:
+        """Time ``next(iterator)``: what the loop waits, and how many batches were ready when it asked."""
+        original, recorder = iterator_class.__next__, self.recorder
+
+        def __next__(iterator: Any) -> Any:
+            ready, flags = ready_batches(iterator), kinds.RAISED
+            if getattr(iterator, "_num_yielded", 1) == 0:
+                flags |= kinds.FIRST
+            start = now()
+            try:
+                batch = original(iterator)
+                flags &= ~kinds.RAISED
+                return batch
+            except StopIteration:
+                flags = flags & ~kinds.RAISED | kinds.STOP
+                raise
+            finally:
+                recorder.span(kinds.NEXT, start, now(), flags, 0, ready, self._number_of(iterator))
+
+        hooks.patch(iterator_class, "__next__", dress(__next__, original))
+
+    def _patch_init(self, hooks: Hooks, fetcher_class: Any) -> None:
+        """Wrap a fetcher's collate_fn, and find the transforms its data set applies.
+
+        A fetcher is made where it works (in the worker), so nothing of this has to be picklable.
+        """
+        original, recorder = fetcher_class.__init__, self.recorder
+
+        def __init__(fetcher: Any, dataset: Any, *args: Any, **kwargs: Any) -> None:
+            original(fetcher, dataset, *args, **kwargs)
+            try:
+                fetcher.collate_fn = _timed_collate(fetcher.collate_fn, recorder)
+                self.transforms.find(dataset)
+            except Exception as error:
+                recorder.failed("fetcher", error)
+
+        hooks.patch(fetcher_class, "__init__", dress(__init__, original))
+
+    def _patch_fetch(self, hooks: Hooks, fetcher_class: Any) -> None:
+        """Time the making of a batch: wall clock, CPU of this thread, bytes read, waiting for a core."""
+        original, recorder, counters = fetcher_class.fetch, self.recorder, self.counters
+        clock = time.thread_time_ns
+
+        def fetch(fetcher: Any, index: Any) -> Any:
+            outer, STATE.making_batch = STATE.making_batch, True
+            before, flags, cpu, start = counters.read(), kinds.RAISED, clock(), now()
+            try:
+                batch = original(fetcher, index)
+                flags = 0
+                return batch
+            except StopIteration:
+                flags = kinds.STOP
+                raise
+            finally:
+                end, cpu = now(), clock() - cpu
+                STATE.making_batch = outer
+                samples = len(index) if isinstance(index, (list, tuple)) else 1
+                recorder.span(kinds.BATCH, start, end, flags, 0, samples, cpu)
+                self._record_counters(start, end, before)
+                self.transforms.flush(start, end)
+
+        hooks.patch(fetcher_class, "fetch", dress(fetch, original))
+
+    def _record_counters(self, start: int, end: int, before: tuple[int, int] | None) -> None:
+        """Write what the thread read and how long it waited for a core while it made a batch."""
+        after = self.counters.read()
+        if before is not None and after is not None:
+            self.recorder.span(
+                kinds.BATCH_IO, start, end, 0, 0, after[0] - before[0], after[1] - before[1]
+            )
+
+
+def _timed_collate(collate: Callable[[Any], Any], recorder: Recorder) -> Callable[[Any], Any]:
+    """Return ``collate`` between two readings of the clock."""
+
+    def timed(samples: Any) -> Any:
+        cpu, start = time.thread_time_ns(), now()
+        try:
+            return collate(samples)
+        finally:
+            cpu, end = time.thread_time_ns() - cpu, now()
+            count = len(samples) if isinstance(samples, list) else 1
+            recorder.span(kinds.COLLATE, start, end, 0, 0, count, cpu)
+
+    return dress(timed, collate)  # type: ignore[no-any-return]
+
+
+def ready_batches(iterator: Any) -> int:
+    """Return how many batches wait in the queue or out of order, -1 where there is no such queue."""
+    tasks = getattr(iterator, "_task_info", None)
+    if tasks is None:
+        return -1
+    try:
+        waiting = sum(1 for task in tasks.values() if len(task) == 2)
+        return waiting + int(iterator._data_queue.qsize())
+    except Exception:  # qsize is not implemented on macOS
+        return -1
+
+
+def describe_loader(loader: Any, number: int) -> dict[str, Any]:
+    """Return the settings of a loader that matter for speed. Never calls the data set."""
+    from torch.utils.data import IterableDataset
+
+    sampler = getattr(loader, "sampler", None)
+    context = getattr(loader, "multiprocessing_context", None)
+    return {
+        "number": number,
+        "workers": getattr(loader, "num_workers", 0),
+        "batch_size": getattr(loader, "batch_size", None),
+        "batch_sampler": type(getattr(loader, "batch_sampler", None)).__name__,
+        "prefetch_factor": getattr(loader, "prefetch_factor", None),
+        "pin_memory": bool(getattr(loader, "pin_memory", False)),
+        "persistent_workers": bool(getattr(loader, "persistent_workers", False)),
+        "in_order": bool(getattr(loader, "in_order", True)),
+        "iterable": isinstance(loader.dataset, IterableDataset),
+        "dataset": type(loader.dataset).__name__,
+        "sampler": type(sampler).__name__,
+        "collate_fn": getattr(loader.collate_fn, "__name__", type(loader.collate_fn).__name__),
+        "start_method": context.get_start_method() if context is not None else None,
+    }
+
+
+class ThreadCounters:
+    """Bytes read by this thread, and nanoseconds it waited for a core: Linux's counters, kept open."""
+
+    def __init__(self) -> None:
+        """Open nothing yet: workers do so after the fork."""
+        self._owner = (0, 0)
+        self._fds: tuple[int, int] | None = None
+
+    def read(self) -> tuple[int, int] | None:
+        """Return (bytes read, ns waited for a core) so far, or None where the system does not tell."""
+        from _thread import get_ident
+
+        owner = (os.getpid(), get_ident())
+        if owner != self._owner:
+            self._reopen(owner)
+        if self._fds is None:
+            return None
+        try:
+            text = os.pread(self._fds[0], 64, 0)
+            waited = os.pread(self._fds[1], 64, 0).split()
+            return int(text[7 : text.index(b"\n")]), int(waited[1])
+        except (OSError, ValueError, IndexError):
+            self._fds = None
+            return None
+
+    def _reopen(self, owner: tuple[int, int]) -> None:
+        """Open the counters of the calling thread; those inherited by a fork belong to another one."""
+        self._owner, self._fds = owner, None
+        try:
+            flags = os.O_RDONLY | os.O_CLOEXEC
+            io = os.open("/proc/thread-self/io", flags)
+            self._fds = (io, os.open("/proc/thread-self/schedstat", flags))
+        except OSError:
+            return

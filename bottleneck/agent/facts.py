@@ -1,0 +1,107 @@
+"""Tells what kind of training this is: model, optimizers, settings that change speed. Each once, nothing per step."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+from . import kinds
+from .recorder import Recorder, now
+
+_RANK_VARIABLES = (
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "NODE_RANK",
+    "TORCHELASTIC_RESTART_COUNT",
+    "TORCHELASTIC_RUN_ID",
+    "SLURM_PROCID",
+    "SLURM_LOCALID",
+    "SLURM_NTASKS",
+    "SLURM_NODEID",
+)
+_MAX_MODULES = 20_000
+
+
+def header(torch: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """Return what every process tells first: who it is, both clocks, versions."""
+    return {
+        "format": 1,
+        "pid": os.getpid(),
+        "ppid": os.getppid(),
+        "host": os.uname().nodename if hasattr(os, "uname") else "",
+        "monotonic_ns": now(),
+        "wall_ns": time.time_ns(),
+        "python": "%d.%d.%d" % sys.version_info[:3],
+        "torch": str(torch.__version__),
+        "cuda": str(torch.version.cuda or ""),
+        "ranks": {name: os.environ[name] for name in _RANK_VARIABLES if name in os.environ},
+        "torch_import_ns": config.get("torch_import_ns"),
+        "boot_ns": config.get("boot_ns"),
+        "span_cost_ns": config.get("span_cost_ns"),
+    }
+
+
+def tell_torch(torch: Any, recorder: Recorder) -> None:
+    """Write the settings of torch that change speed; read when training is under way, so after the script set them."""
+    backends = torch.backends
+    recorder.event(
+        "torch",
+        threads=torch.get_num_threads(),
+        interop_threads=torch.get_num_interop_threads(),
+        matmul_precision=torch.get_float32_matmul_precision(),
+        deterministic=torch.are_deterministic_algorithms_enabled(),
+        cudnn_benchmark=bool(backends.cudnn.benchmark),
+        anomaly=torch.is_anomaly_enabled(),
+        default_dtype=str(torch.get_default_dtype()),
+    )
+
+
+def tell_model(model: Any, recorder: Recorder) -> None:
+    """Write class, module counts and device of the first module that was called."""
+    start = now()
+    classes: dict[str, int] = {}
+    for number, module in enumerate(model.modules()):
+        if number >= _MAX_MODULES:
+            break
+        name = type(module).__name__
+        classes[name] = classes.get(name, 0) + 1
+    common = sorted(classes.items(), key=lambda item: -item[1])[:60]
+    recorder.event("model", name=type(model).__name__, modules=sum(classes.values()), classes=dict(common))
+    recorder.span(kinds.PAUSE, start, now())
+
+
+def tell_optimizer(optimizer: Any, number: int, recorder: Recorder) -> None:
+    """Write class, size, dtype, device and implementation of an optimizer at its first step."""
+    start = now()
+    if number > 64:
+        return
+    tensors = parameters = size = 0
+    dtypes: set[str] = set()
+    devices: set[str] = set()
+    for group in optimizer.param_groups:
+        for tensor in group["params"]:
+            tensors += 1
+            parameters += tensor.numel()
+            size += tensor.numel() * tensor.element_size()
+            dtypes.add(str(tensor.dtype))
+            devices.add(tensor.device.type)
+    first = optimizer.param_groups[0] if optimizer.param_groups else {}
+    recorder.event(
+        "optimizer",
+        number=number,
+        name=type(optimizer).__name__,
+        groups=len(optimizer.param_groups),
+        tensors=tensors,
+        parameters=parameters,
+        bytes=size,
+        dtypes=sorted(dtypes),
+        devices=sorted(devices),
+        fused=first.get("fused"),
+        foreach=first.get("foreach"),
+    )
+    recorder.span(kinds.PAUSE, start, now())

@@ -1,0 +1,111 @@
+"""Puts all hooks in place, in the moment the import of torch has ended. Each may fail alone."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable
+
+from . import PACKAGE, Watch, batches, collectives, dynamo, facts, kinds, model_calls, optimizers, report, stalls, stopping
+from . import operators as operators_
+from . import transfers
+from .hooks import Hooks
+from .recorder import Recorder, now
+
+_COST_SPANS = 200
+
+
+class Session:
+    """Everything of ours that lives in this process."""
+
+    hooks: Hooks
+    recorder: Recorder
+
+
+SESSION = Session()
+
+
+def install(torch: Any, config: dict[str, Any], watch: Watch) -> None:
+    """Install every hook; what fails is told in the record and costs its own measurement only."""
+    hooks = SESSION.hooks = Hooks()
+    recorder = SESSION.recorder = Recorder(config["run"], hooks, lambda: facts.header(torch, config))
+    config["torch_import_ns"] = now()
+    config["span_cost_ns"] = _span_cost(recorder)
+    _attempt("dynamo", dynamo.keep_out, recorder)
+    _attempt("model", lambda: _install_model(torch, hooks, recorder), recorder)
+    _attempt("stalls", lambda: stalls.install(torch, hooks, recorder, watch), recorder)
+    _attempt("transfers", lambda: transfers.install(torch, hooks, recorder), recorder)
+    _attempt("collectives", lambda: collectives.install(torch, hooks, recorder), recorder)
+    _attempt("processes", lambda: _follow_processes(recorder), recorder)
+
+
+def _attempt(name: str, call: Callable[[], None], recorder: Recorder) -> None:
+    """Run one part of the installation; another torch version may lack what it patches."""
+    try:
+        call()
+    except Exception as error:
+        report("install " + name, error)
+        recorder.event("failure", collector=name, reason="%s: %s" % (type(error).__name__, error))
+
+
+def _install_model(torch: Any, hooks: Hooks, recorder: Recorder) -> None:
+    """Install the hooks that make steps: forward, backward, optimizer, batches, the stop."""
+    told_torch = []
+
+    def on_optimizer(optimizer: Any, number: int) -> None:
+        if not told_torch:
+            told_torch.append(True)
+            facts.tell_torch(torch, recorder)
+        facts.tell_optimizer(optimizer, number, recorder)
+
+    steps = optimizers.Optimizers(torch, recorder, on_optimizer, lambda: stop.boundary())
+    stop = stopping.Stopping(recorder, lambda: steps.steps)
+    recorder.at_flush.append(stop.look)
+    operators = operators_.Operators(torch, recorder)
+    making = batches.Batches(torch, recorder, hooks)
+    model_calls.install(
+        torch,
+        hooks,
+        recorder,
+        lambda model: facts.tell_model(model, recorder),
+        operators.before_backward,
+        making.transforms.timed,
+    )
+    _attempt("optimizer", lambda: steps.install(hooks), recorder)
+    _attempt("loader", lambda: making.install(hooks), recorder)
+    _attempt("tracebacks", lambda: stopping.tidy_exceptions(hooks, stop), recorder)
+    _attempt("worker tracebacks", lambda: stopping.tidy_worker_errors(torch, hooks), recorder)
+
+
+def _follow_processes(recorder: Recorder) -> None:
+    """Write what is left when a process ends in an orderly way, and start afresh in forked children."""
+    import atexit
+    import multiprocessing.util
+
+    owner = os.getpid()
+
+    def leave() -> None:
+        if recorder.has_something():
+            recorder.flush()
+            recorder.event("exit", spans=recorder.spans)
+
+    def arrive(_: Recorder) -> None:
+        # After its fork, multiprocessing forgets all finalizers but runs these registrations.
+        multiprocessing.util.Finalize(None, leave, exitpriority=1000)
+
+    atexit.register(lambda: leave() if os.getpid() == owner else None)
+    multiprocessing.util.register_after_fork(recorder, arrive)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=recorder.after_fork)
+
+
+def _span_cost(recorder: Recorder) -> float:
+    """Return what recording one span costs here, in ns, measured into a buffer that is then emptied."""
+    start = now()
+    for _ in range(_COST_SPANS):
+        recorder.span(kinds.PAUSE, start, start)
+    cost = (now() - start) / _COST_SPANS
+    recorder.offset = 0
+    return cost
+
+
+__all__ = ["PACKAGE", "SESSION", "install"]

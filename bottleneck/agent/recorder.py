@@ -1,0 +1,184 @@
+"""Writes spans to this process's own append-only file: cheap enough to be always on, readable after SIGKILL.
+
+No locks, because a garbage collection or a signal handler may re-enter in the middle of any line: two writers
+that meet can at worst lose one span. No threads, no exit hook that matters: blocks go out by plain ``write`` when
+the buffer is full or a quarter of a second old, and the page cache survives the process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import time
+import zlib
+from _thread import get_ident
+from typing import Any, Callable
+
+from . import kinds, report
+from .hooks import Hooks
+from .thinning import Thinning
+
+_SLOTS = 1024
+_FLUSH_NS = 250_000_000  # what a SIGKILL may cost at most
+_MAX_NAMES = 10_000  # a script that makes class names up must not fill our memory
+_pack_into = struct.Struct(kinds.SPAN).pack_into
+_block = struct.Struct(kinds.BLOCK)
+now = time.perf_counter_ns
+
+
+class Recorder:
+    """The file of one process. ``span`` is called by every hook; all else happens rarely."""
+
+    def __init__(self, run: str, hooks: Hooks, header: Callable[[], dict[str, Any]]) -> None:
+        """Record below the folder ``run``; ``header()`` gives the first event of each process."""
+        self.run = run
+        self.hooks = hooks
+        self.header = header
+        self.names: dict[str, int] = {"": 0}
+        self.at_flush: list[Callable[[], None]] = []
+        self._fresh()
+
+    def failed(self, hook: str, error: Exception) -> bool:
+        """Count a failure of ``hook``; return True once it must not run any more."""
+        off = self.hooks.failed(hook, error)
+        if off and self.hooks.off.pop(hook, None):
+            self.event("failure", collector=hook, reason="%s: %s" % (type(error).__name__, error))
+        return off
+
+    def _fresh(self) -> None:
+        """Forget what belongs to another process: after a fork, and at the start."""
+        self.buffer = bytearray(_SLOTS * kinds.SPAN_BYTES)
+        self.offset = 0
+        self.flushed = now()
+        self.fd = -1
+        self.identity = (-1, -1)
+        self.dead = False
+        self.spans = 0
+        self.threads = {get_ident(): 0}
+        self.thinning = Thinning(child=False)
+
+    def after_fork(self) -> None:
+        """Start a file of its own in a forked child; the parent's buffer is the parent's to write."""
+        if self.fd >= 0 and self._owns(self.fd):
+            os.close(self.fd)
+        self._fresh()
+        self.thinning = Thinning(child=True)
+
+    def span(
+        self, kind: int, start: int, end: int, flags: int = 0, name: int = 0, a: int = 0, b: int = 0
+    ) -> None:
+        """Record that this thread did ``kind`` from ``start`` to ``end`` (monotonic ns). Never raises."""
+        try:
+            offset = self.offset
+            self.offset = offset + 40
+            thread = self.threads.get(get_ident())
+            if thread is None:
+                thread = self._number_thread()
+            _pack_into(self.buffer, offset, start, end, kind, flags, thread, name, a, b)
+            if offset >= 40_880 or end - self.flushed > _FLUSH_NS:  # 1,023 slots of 40 bytes
+                self.flush()
+        except Exception as error:
+            self._recover(error)
+
+    def name(self, text: str) -> int:
+        """Return the number of ``text`` in this record, adding it where it is new."""
+        number = self.names.get(text)
+        if number is None:
+            if len(self.names) >= _MAX_NAMES:
+                return 0
+            number = self.names[text] = len(self.names)
+            if self.fd >= 0:
+                self._write(kinds.BLOCK_NAME, _name_payload(number, text))
+        return number
+
+    def event(self, kind: str, **data: Any) -> None:
+        """Write one rare fact as JSON, at once. Never raises."""
+        try:
+            text = json.dumps({"kind": kind, "time_ns": now(), "data": data}, default=str)
+            if self._open():
+                self._write(kinds.BLOCK_EVENT, text.encode("utf-8", "backslashreplace")[:100_000])
+        except Exception as error:
+            report("event " + kind, error)
+
+    def has_something(self) -> bool:
+        """Return whether this process recorded, or holds, anything."""
+        return self.fd >= 0 or self.offset > 0
+
+    def flush(self) -> None:
+        """Write what the buffer holds and run the callbacks that want to run now and then."""
+        used, self.offset = self.offset, 0
+        self.flushed = now()
+        count = min(used // kinds.SPAN_BYTES, _SLOTS)
+        self.spans += count
+        if count and self._open():
+            payload = self.thinning.keep(bytes(self.buffer[: count * kinds.SPAN_BYTES]))
+            if payload:
+                self._write(kinds.BLOCK_SPANS, payload)
+        for call in self.at_flush:
+            call()
+
+    def _number_thread(self) -> int:
+        """Return a small number for the calling thread; 0 is the one that imported torch."""
+        number = min(len(self.threads), 65_535)
+        if len(self.threads) < 4096:  # thread ids recur; a bounded table is enough to tell them apart
+            self.threads[get_ident()] = number
+        return number
+
+    def _open(self) -> bool:
+        """Return whether the file is open, opening it at the first thing worth writing."""
+        if self.fd >= 0 or self.dead:
+            return not self.dead
+        folder = self.thinning.folder(self.run)
+        if folder is None:
+            self.dead = True
+            return False
+        os.mkdir(folder, 0o700)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+        self.fd = os.open(folder + "/trace.bin", flags, 0o600)
+        state = os.fstat(self.fd)
+        self.identity = (state.st_dev, state.st_ino)
+        self.event("header", **self.header())
+        for text, number in list(self.names.items()):
+            self._write(kinds.BLOCK_NAME, _name_payload(number, text))
+        return True
+
+    def _owns(self, fd: int) -> bool:
+        """Return whether ``fd`` is still our file: scripts that close all descriptors reuse the number."""
+        try:
+            state = os.fstat(fd)
+        except OSError:
+            return False
+        return (state.st_dev, state.st_ino) == self.identity
+
+    def _write(self, block: int, payload: bytes) -> None:
+        """Append one block; a full disk or a closed descriptor ends the recording, not the training."""
+        if self.dead:
+            return
+        if not self._owns(self.fd):
+            self.dead = True
+            report("recorder", OSError("the script closed our file; recording stopped"))
+            return
+        data = _block.pack(kinds.MAGIC, block, len(payload), zlib.crc32(payload)) + payload
+        try:
+            written = os.write(self.fd, data)
+        except OSError as error:
+            self.dead = True
+            report("recorder", error)
+            return
+        self.thinning.written += written
+        if written < len(data):  # the file system is full: the reader drops the torn block
+            self.dead = True
+            report("recorder", OSError("no space left for the record; recording stopped"))
+
+    def _recover(self, error: Exception) -> None:
+        """Go on after a failure inside ``span``: two writers met at the end of the buffer, or worse."""
+        self.offset = 0
+        if not isinstance(error, struct.error):
+            self.dead = True
+            report("recorder", error)
+
+
+def _name_payload(number: int, text: str) -> bytes:
+    """Return the bytes that define one name; texts are cut so that none can bloat the record."""
+    return struct.pack("<I", number) + text[:300].encode("utf-8", "backslashreplace")

@@ -1,0 +1,135 @@
+"""Times what stops training now and then: checkpoints, logging, garbage collection, compilation."""
+
+from __future__ import annotations
+
+import gc
+import os
+from typing import Any, Callable
+
+from . import Watch, kinds
+from .hooks import Hooks, dress
+from .recorder import Recorder, now
+
+_GC_NS = 100_000  # shorter collections are noise beside a step and would fill the record
+_LOG_NS = 20_000  # a filtered-out logging call costs about 1 us
+
+# Calls that write checkpoints or logs, by module: patched once the script imports that module.
+_SAVERS = {
+    "torch.serialization": ("save",),
+    "torch.distributed.checkpoint.state_dict_saver": ("save", "async_save"),
+    "safetensors.torch": ("save_file", "save_model"),
+}
+_LOGGERS = {
+    "torch.utils.tensorboard.writer": ("SummaryWriter", "add_"),
+    "tensorboardX.writer": ("SummaryWriter", "add_"),
+    "wandb.sdk.wandb_run": ("Run", "log"),
+    "mlflow.tracking.client": ("MlflowClient", "log_"),
+    "tqdm.std": ("tqdm", "refresh"),
+    "logging": ("Logger", "handle"),
+}
+
+
+class _Timed:
+    """Makes functions that record a span around a call, once per nesting."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        """Record with ``recorder``."""
+        self.recorder = recorder
+        self.inside = {kinds.SAVE: False, kinds.LOG: False}
+
+    def __call__(self, original: Callable[..., Any], kind: int, label: str, least_ns: int = 0) -> Any:
+        """Return ``original`` timed as ``kind``; calls nested in one of the same kind belong to it."""
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            if self.inside[kind]:
+                return original(*args, **kwargs)
+            self.inside[kind] = True
+            start = now()
+            try:
+                return original(*args, **kwargs)
+            finally:
+                self.inside[kind] = False
+                end = now()
+                if end - start >= least_ns:
+                    size = _size_of(args, kwargs) if kind == kinds.SAVE else 0
+                    self.recorder.span(kind, start, end, 0, self.recorder.name(label), size)
+
+        return dress(timed, original)
+
+
+def _size_of(args: Any, kwargs: Any) -> int:
+    """Return the bytes of the file a save call wrote, 0 where its target is not a path."""
+    target = kwargs.get("f", kwargs.get("filename", args[1] if len(args) > 1 else None))
+    try:
+        return os.stat(target).st_size if isinstance(target, (str, os.PathLike)) else 0
+    except (OSError, ValueError):
+        return 0
+
+
+def install(torch: Any, hooks: Hooks, recorder: Recorder, watch: Watch) -> None:
+    """Patch savers and loggers as their modules arrive, and listen to gc and Dynamo."""
+    timed = _Timed(recorder)
+    for module, names in _SAVERS.items():
+        watch.when(module, lambda found, names=names: _patch_savers(found, names, hooks, timed, torch))
+    for module, (cls, prefix) in _LOGGERS.items():
+        watch.when(module, lambda found, c=cls, p=prefix: _patch_loggers(found, c, p, hooks, timed))
+    _listen_to_gc(hooks, recorder)
+    watch.when("torch._dynamo.callback", lambda found: _listen_to_dynamo(found, hooks, recorder))
+
+
+def _patch_savers(module: Any, names: tuple[str, ...], hooks: Hooks, timed: _Timed, torch: Any) -> None:
+    """Patch functions that write checkpoints; torch.save is also known as torch.serialization.save."""
+    for name in names:
+        original = getattr(module, name, None)
+        if original is None:
+            continue
+        replacement = timed(original, kinds.SAVE, "%s.%s" % (module.__name__, name))
+        hooks.patch(module, name, replacement)
+        if getattr(torch, name, None) is original:
+            hooks.patch(torch, name, replacement)
+
+
+def _patch_loggers(module: Any, cls: str, prefix: str, hooks: Hooks, timed: _Timed) -> None:
+    """Patch the methods of ``cls`` that begin with ``prefix``."""
+    owner = getattr(module, cls, None)
+    for name, original in list(vars(owner).items()) if owner is not None else ():
+        if name.startswith(prefix) and callable(original) and not isinstance(original, type):
+            hooks.patch(owner, name, timed(original, kinds.LOG, "%s.%s" % (cls, name), _LOG_NS))
+
+
+def _listen_to_gc(hooks: Hooks, recorder: Recorder) -> None:
+    """Record collections; the interpreter calls back before and after each."""
+    started = [0]
+
+    def listen(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            started[0] = now()
+        elif started[0]:
+            end = now()
+            if end - started[0] >= _GC_NS:
+                recorder.span(kinds.GC, started[0], end, 0, 0, info.get("generation", 0))
+            started[0] = 0
+
+    gc.callbacks.append(listen)
+    hooks.on_undo(lambda: gc.callbacks.remove(listen) if listen in gc.callbacks else None)
+
+
+def _listen_to_dynamo(module: Any, hooks: Hooks, recorder: Recorder) -> None:
+    """Record compilations; they nest, and only the outermost counts."""
+    handler = module.callback_handler
+    state = [0, 0]
+
+    def begin(*args: Any) -> None:
+        if state[0] == 0:
+            state[1] = now()
+        state[0] += 1
+
+    def finish(*args: Any) -> None:
+        state[0] = max(0, state[0] - 1)
+        if state[0] == 0 and state[1]:
+            recorder.span(kinds.COMPILE, state[1], now())
+
+    handler.register_start_callback(begin)
+    handler.register_end_callback(finish)
+    hooks.on_undo(lambda: handler.remove_start_callback(begin))
+    hooks.on_undo(lambda: handler.remove_end_callback(finish))

@@ -1,0 +1,1 @@
+"""Starts the target with the agent aboard, samples from outside, and leaves a run directory."""

@@ -1,0 +1,1 @@
+"""Measurements and bottleneck rules in, findings out; this layer opens no file and reads no clock."""

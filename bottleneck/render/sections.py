@@ -1,0 +1,384 @@
+"""What each section of ``report.html`` shows: the report as words, bars and shapes, nothing of HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .. import units
+from ..model.finding import Evidence, Finding
+from ..model.mitigation import Advice
+from ..model.report import PHASES, Report
+from . import picture, view
+from .text import Limits, block, code_spans, line, links
+
+COMPONENTS = (
+    ("function", "Function", "the model"),
+    ("data", "Data", "what it learns from"),
+    ("optimization", "Optimization", "how it learns"),
+)
+ACTIONS = ("remove", "restrict", "reorder", "replace", "retrofit")
+CATEGORIES = ("data", "model", "optimization", "budgeted", "system")
+_FINDING_STATES = ("fires", "unknown", "error", "silent")
+
+Section = dict[str, Any]
+Spans = list[tuple[str, bool]]
+
+
+def _spans(value: object, limit: int) -> Spans:
+    """Return cleaned text split at backticks."""
+    return code_spans(line(value, limit))
+
+
+def verdict(report: Report, limits: Limits) -> Section:
+    """Return the head of the report: the verdict and what it costs."""
+    found = report.verdict
+    return {
+        "state": found.state if found.state in view.STATES else "insufficient",
+        "label": view.STATES.get(found.state, line(found.state, 40)),
+        "bottleneck": view.bottleneck(found.bottleneck),
+        "family": line(found.family or "", 40),
+        "result": line(found.result, 60),
+        "headline": _spans(found.headline, limits.text),
+        "reasons": [_spans(reason, limits.text) for reason in found.reasons[: limits.rows]],
+        "confidence": line(found.confidence, 20),
+        "facts": _facts(report),
+        "basis": view.share_basis(found) if view.lost_share(found) is not None else "",
+    }
+
+
+def _facts(report: Report) -> list[tuple[str, str]]:
+    """Return the verdict's numbers as (value, what it is)."""
+    found = report.verdict
+    facts: list[tuple[str, str]] = []
+    lost = view.lost_per_day(report)
+    if lost is not None:
+        facts.append((view.share(found.share), "of every step is lost to it"))
+        facts.append((lost[0], "lost in 24 hours of training"))
+        if lost[1] is not None:
+            facts.append((lost[1], "lost per day, at the price given"))
+    ceiling = view.whole(found.ceiling_speedup)
+    if ceiling is not None and found.state == "bottleneck":
+        between = view.spread(ceiling)
+        facts.append((view.ratio(ceiling.likely), "at most, with it gone" + (f" ({between})" if between else "")))
+    median = view.median_step(report)
+    if median is not None and report.step is not None:
+        facts.append((view.duration(median), f"per step, median of {report.step.count}"))
+    return facts
+
+
+def time(report: Report, limits: Limits) -> Section | None:
+    """Return where a step's time goes, or None where no step was seen."""
+    step = report.step
+    if step is None:
+        return None
+    parts = view.phases(report)
+    return {
+        "definition": _spans(step.definition, limits.text),
+        "count": step.count,
+        "seen": step.seen,
+        "excluded": [(line(key, 80), units.count(value)) for key, value in list(step.excluded.items())[:12]],
+        "statistics": [
+            (line(key, 20), view.duration(value))
+            for key, value in list(step.seconds.items())[:12]
+        ],
+        "segments": picture.segments(parts),
+        "rows": [
+            {
+                "phase": part.phase if part.phase in PHASES else "other",
+                "label": view.phase_label(part.phase),
+                "meaning": view.PHASE_MEANINGS.get(part.phase, ""),
+                "share": view.share(part.share),
+                "time": view.duration(part.seconds),
+            }
+            for part in sorted(parts, key=lambda part: -part.share)[: limits.rows]
+        ],
+        "made_of": [_made_of(part, limits) for part in parts if part.made_of],
+        "series": picture.series(report.pictures.get("steps"), limits),
+    }
+
+
+def _made_of(part: Any, limits: Limits) -> Section:
+    """Return what sampled stacks say a phase consists of."""
+    rows = [(text, share) for text, share in part.made_of[:12] if view.finite(share) is not None]
+    widths = picture.bars([share for _, share in rows])
+    return {
+        "label": view.phase_label(part.phase),
+        "rows": [
+            {"text": line(text, limits.title), "share": view.share(share), "width": width}
+            for (text, share), width in zip(rows, widths, strict=True)
+        ],
+    }
+
+
+def account(report: Report, limits: Limits) -> list[Section]:
+    """Return where the run's whole wall time went."""
+    rows = [row for row in _mappings(report.run.get("account")) if view.finite(row.get("share")) is not None]
+    return [
+        {
+            "name": line(row.get("name", ""), limits.title),
+            "time": view.duration(row.get("seconds")),
+            "share": view.share(row["share"]),
+            "width": min(100.0, max(0.0, 100 * float(row["share"]))),
+            "note": _spans(row.get("note") or "", limits.title),
+        }
+        for row in rows[: limits.rows]
+    ]
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    """Return the mappings in a list the caller filled."""
+    return [row for row in value if isinstance(row, Mapping)] if isinstance(value, (list, tuple)) else []
+
+
+def advice(report: Report, limits: Limits) -> Section:
+    """Return the cards, those that save time per step apart from those that save steps."""
+    kinds = {
+        "faster": [entry for entry in report.mitigations if not view.fewer_steps(entry)],
+        "fewer": [entry for entry in report.mitigations if view.fewer_steps(entry)],
+    }
+    found: Section = {}
+    for name, entries in kinds.items():
+        shown = entries[: limits.cards]
+        top = _scale(report, shown, name)
+        found[name] = [_card(report, rank, entry, top, limits) for rank, entry in enumerate(shown, 1)]
+        found[f"{name}_left_out"] = len(entries) - len(shown)
+    found["rejected"] = [
+        {"title": _spans(entry.title, limits.title), "reason": _spans(entry.reason, limits.text)}
+        for entry in report.rejected[: limits.rows]
+    ]
+    found["rejected_left_out"] = max(0, len(report.rejected) - limits.rows)
+    found["map"] = _taxonomy_map(report.mitigations, limits)
+    return found
+
+
+def _ceiling(report: Report) -> float | None:
+    """Return the verdict's largest possible speedup."""
+    found = view.whole(report.verdict.ceiling_speedup)
+    return None if found is None else found.likely
+
+
+def _scale(report: Report, entries: Sequence[Advice], name: str) -> float:
+    """Return the right end of the scale all gains of a list are drawn on; 1.2 keeps tiny gains tiny."""
+    highs = [found.high for found in (view.whole(entry.speedup) for entry in entries) if found is not None]
+    ceiling = _ceiling(report) if name == "faster" else None
+    return min(100.0, max([1.2, *highs, ceiling or 1.0]))
+
+
+def _card(report: Report, rank: int, entry: Advice, top: float, limits: Limits) -> Section:
+    """Return one card."""
+    found = view.whole(entry.speedup) if entry.basis != "unknown" else None
+    ceiling = None if view.fewer_steps(entry) or entry.bottleneck != report.verdict.bottleneck else _ceiling(report)
+    return {
+        "rank": rank,
+        "title": _spans(entry.title, limits.title),
+        "bottleneck": view.bottleneck(entry.bottleneck),
+        "known": found is not None,
+        "gain": view.ratio(found.likely) if found else "unknown",
+        "unit": "fewer steps" if view.fewer_steps(entry) else "faster steps",
+        "spread": view.spread(found) if found else "",
+        "range": picture.gain_range(found, top, ceiling) if found else None,
+        "basis": view.BASES.get(entry.basis, ("", line(entry.basis, 80)))[1],
+        "before_after": view.before_after(report, entry),
+        "effort": view.EFFORTS.get(entry.effort, line(entry.effort, 40)),
+        "effort_level": {"config": 1, "small": 2, "medium": 3, "large": 4}.get(entry.effort, 0),
+        "numerics": view.NUMERICS.get(entry.numerics, line(entry.numerics, 60)),
+        "safe": entry.numerics in ("identical", "reordered"),
+        "risk": [_spans(risk, limits.title) for risk in entry.risk[:6]],
+        "summary": _spans(entry.summary, limits.text),
+        "snippet": block(entry.snippet, limits.code) if entry.snippet.strip() else "",
+        "next_wall": view.bottleneck(entry.next_wall),
+        "evidence": [_claim(claim, limits) for claim in entry.evidence[: limits.evidence]],
+        "sources": [links(line(source, limits.title)) for source in entry.sources[: limits.evidence]],
+        **_place(entry),
+    }
+
+
+def _claim(claim: tuple[str, str, str], limits: Limits) -> Section:
+    """Return one piece of published evidence."""
+    return {
+        "claim": _spans(claim[0], limits.text),
+        "source": links(line(claim[1], limits.title)),
+        "basis": view.EVIDENCE_BASES.get(claim[2], line(claim[2], 40)),
+    }
+
+
+def _place(entry: Advice) -> Section:
+    """Return where a method stands in both surveys' taxonomies."""
+    cell = entry.taxonomy or {}
+    second = entry.shen or {}
+    path = [cell.get(key, "") for key in ("component", "subcomponent", "action", "mechanism")]
+    return {
+        "cell": (path[0], path[2]) if path[0] and path[2] else None,
+        "path": [line(part, 60) for part in path if part],
+        "category": line(second.get("category", ""), 40),
+        "section": line(second.get("section", ""), 40),
+    }
+
+
+def _taxonomy_map(entries: Sequence[Advice], limits: Limits) -> list[Section]:
+    """Return the component x action map with the titles that stand in each cell; empty where none does."""
+    titles: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        cell = entry.taxonomy or {}
+        titles.setdefault((cell.get("component", ""), cell.get("action", "")), []).append(line(entry.title, limits.title))
+    rows = [
+        {"label": label, "meaning": meaning, "cells": [titles.get((key, action), [])[:4] for action in ACTIONS]}
+        for key, label, meaning in COMPONENTS
+    ]
+    return rows if any(cell for row in rows for cell in row["cells"]) else []
+
+
+def findings(report: Report, limits: Limits) -> Section:
+    """Return the findings by state, those that fire with their evidence."""
+    by_state = {name: [entry for entry in report.findings if entry.state == name] for name in _FINDING_STATES}
+    return {
+        "fires": [_finding(entry, limits) for entry in by_state["fires"][: limits.rows]],
+        "fires_left_out": max(0, len(by_state["fires"]) - limits.rows),
+        "others": [
+            _finding(entry, limits)
+            for name in _FINDING_STATES[1:]
+            for entry in by_state[name][: limits.rows]
+        ],
+        "counts": {name: len(entries) for name, entries in by_state.items()},
+    }
+
+
+def _finding(entry: Finding, limits: Limits) -> Section:
+    """Return one finding."""
+    return {
+        "rule": line(entry.rule, 80),
+        "bottleneck": view.bottleneck(entry.bottleneck),
+        "state": entry.state,
+        "title": _spans(entry.title, limits.title),
+        "severity": line(entry.severity or "", 20),
+        "share": view.share(entry.share) if view.finite(entry.share) is not None else "",
+        "basis": view.BASES.get(entry.share_basis, ("", line(entry.share_basis, 80)))[1],
+        "text": _spans(entry.text, limits.text),
+        "evidence": [_evidence(each) for each in entry.evidence[: limits.evidence]],
+        "evidence_left_out": max(0, len(entry.evidence) - limits.evidence),
+        "missing": [line(each, 80) for each in entry.missing[: limits.evidence]],
+        "false_positives": [_spans(each, limits.title) for each in entry.false_positives[:6]],
+        "sources": [links(line(source, limits.title)) for source in entry.sources[: limits.evidence]],
+        "error": line(entry.error or "", limits.title),
+    }
+
+
+def _evidence(entry: Evidence) -> Section:
+    """Return one measured value with its interval, samples and source."""
+    low_high = entry.interval if entry.interval and all(view.finite(end) is not None for end in entry.interval) else None
+    return {
+        "id": line(entry.id, 80),
+        "meaning": line(entry.meaning, 200),
+        "value": units.show(entry.value, entry.unit),
+        "interval": " to ".join(units.show(end, entry.unit) for end in low_high) if low_high else "",
+        "samples": units.count(entry.samples),
+        "given_by": line(entry.given_by, 60),
+    }
+
+
+def input_parts(report: Report, limits: Limits) -> list[Section]:
+    """Return the parts of making a batch."""
+    rows = [row for row in _mappings(report.pictures.get("input")) if (view.finite(row.get("seconds")) or 0) > 0]
+    widths = picture.bars([float(row["seconds"]) for row in rows])
+    return [
+        {
+            "name": line(row.get("name", ""), limits.title),
+            "where": line(row.get("where") or "", limits.title),
+            "time": view.duration(row["seconds"]),
+            "width": width,
+        }
+        for row, width in list(zip(rows, widths, strict=True))[: limits.rows]
+    ]
+
+
+def stacks(report: Report, limits: Limits) -> Section:
+    """Return hot lines of trainer and workers, and the flame graph."""
+    found = report.pictures.get("stacks")
+    found = found if isinstance(found, Mapping) else {}
+    names = (("trainer", "Training process"), ("workers", "Loader workers"))
+    lists = [(label, _hot(found.get(key), limits)) for key, label in names]
+    return {
+        "lists": [(label, rows) for label, rows in lists if rows],
+        "flame": picture.flame(found.get("flame"), limits),
+    }
+
+
+def _hot(value: Any, limits: Limits) -> list[Section]:
+    """Return hot lines with their share of the samples."""
+    rows = [row for row in _mappings(value) if view.finite(row.get("share")) is not None][: min(15, limits.rows)]
+    return [
+        {
+            "text": line(row.get("text", ""), limits.title),
+            "where": line(row.get("where") or "", limits.title),
+            "share": view.share(row["share"]),
+            "width": min(100.0, max(0.5, 100 * float(row["share"]))),
+        }
+        for row in rows
+    ]
+
+
+def efficiency(report: Report, limits: Limits) -> list[Section]:
+    """Return the efficiency metrics with what each is blind to."""
+    rows = []
+    for name, entry in list(report.efficiency.items())[: limits.rows]:
+        row = entry if isinstance(entry, Mapping) else {"value": entry}
+        unit = row.get("unit")
+        rows.append(
+            {
+                "name": view.name_of(str(name)),
+                "value": view.scalar(str(name), row.get("value"), unit if isinstance(unit, str) else None),
+                "note": _spans(row.get("note") or "", limits.title),
+                "blind_to": _spans(row.get("blind_to") or "", limits.title),
+            }
+        )
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]], limits: Limits, most: int = 7) -> Section | None:
+    """Return mappings as one table: a column for each key, in the order they first come."""
+    keys: list[str] = []
+    shown = [row for row in rows if isinstance(row, Mapping)][: limits.rows]
+    for row in shown:
+        keys += [key for key in row if key not in keys]
+    if not keys:
+        return None
+    return {
+        "columns": [view.name_of(str(key)) for key in keys[:most]],
+        "rows": [[view.scalar(str(key), row.get(key)) if key in row else "" for key in keys[:most]] for row in shown],
+        "left_out": len(rows) - len(shown),
+    }
+
+
+def measurements(report: Report, limits: Limits) -> list[Section]:
+    """Return every measurement that has a value, by id."""
+    rows = []
+    for name, entry in list(report.measurements.items())[: 4 * limits.rows]:
+        row = entry if isinstance(entry, Mapping) else {"value": entry}
+        unit = row.get("unit")
+        rows.append(
+            {
+                "id": line(name, 80),
+                "value": view.scalar(str(name), row.get("value"), unit if isinstance(unit, str) else None),
+                "samples": line(row.get("samples", ""), 20),
+                "given_by": line(row.get("given_by", ""), 60),
+            }
+        )
+    return rows
+
+
+def pairs(values: Mapping[str, Any], limits: Limits, without: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Return a mapping as (name, value in words)."""
+    kept = [(key, value) for key, value in values.items() if key not in without]
+    return [(view.name_of(str(key)), view.scalar(str(key), value)) for key, value in kept[: limits.rows]]
+
+
+def unmeasured(report: Report, limits: Limits) -> Section:
+    """Return what was not measured or not judged, and why; equal reasons together."""
+    by_reason: dict[str, list[str]] = {}
+    for entry in report.not_evaluated[: 2 * limits.rows]:
+        by_reason.setdefault(line(entry.reason, limits.text), []).append(line(entry.what, limits.title))
+    return {
+        "rows": [{"reason": code_spans(reason), "what": what} for reason, what in by_reason.items()],
+        "left_out": max(0, len(report.not_evaluated) - 2 * limits.rows),
+    }

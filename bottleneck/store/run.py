@@ -1,0 +1,191 @@
+"""A run directory as a whole: ``run.json`` of the command, a folder per process, samples and stacks beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import RecordError
+from ..model.record import Failure, Outcome, ProcessRecord, RunRecord, StackCount, Stacks, SystemSample
+from .trace import read_process
+
+SCHEMA = 1
+RUN_FILE = "run.json"
+_MAX_JSON = 32 << 20
+_MAX_PROCESSES = 4_096
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` to ``path`` as strict JSON, whole or not at all: a temporary file, then a rename."""
+    text = json.dumps(value, indent=1, allow_nan=False, default=str)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix="." + path.name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON in ``path``.
+
+    Raises:
+        RecordError: It is missing, too large, or not JSON.
+    """
+    try:
+        if path.stat().st_size > _MAX_JSON:
+            raise RecordError(f"{path}: larger than {_MAX_JSON >> 20} MiB, so not one of ours")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path}: can't be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: not valid JSON ({error})") from error
+
+
+def load(folder: Path) -> RunRecord:
+    """Return the record in ``folder``; what is missing or damaged in it is left out and named in ``failures``.
+
+    Raises:
+        RecordError: There is no run in ``folder``, or a newer version wrote it.
+    """
+    run = _run_file(folder)
+    failures = [Failure(collector=str(f["collector"]), reason=str(f["reason"])) for f in _list(run, "failures")]
+    processes = _processes(folder, failures)
+    return RunRecord(
+        schema=int(run["schema"]),
+        run_id=str(run.get("run_id", folder.name)),
+        tool_version=str(run.get("tool_version", "unknown")),
+        started=str(run.get("started", "")),
+        command=_mapping(run, "command"),
+        environment=_mapping(run, "environment"),
+        outcome=_outcome(run, processes),
+        processes=processes,
+        system=_samples(folder / "system.jsonl"),
+        stacks=_stacks(folder, failures),
+        failures=tuple(failures),
+        overhead={key: float(value) for key, value in _mapping(run, "overhead").items()},
+    )
+
+
+def _run_file(folder: Path) -> Mapping[str, Any]:
+    """Return ``run.json``, checked as far as everything else relies on it."""
+    if not folder.is_dir():
+        raise RecordError(f"{folder}: no such run directory")
+    if not (folder / RUN_FILE).is_file():
+        raise RecordError(f"{folder}: holds no {RUN_FILE}; name a directory written by `bottleneck diagnose`")
+    run = read_json(folder / RUN_FILE)
+    if not isinstance(run, dict) or not isinstance(run.get("schema"), int):
+        raise RecordError(f"{folder / RUN_FILE}: not a run of ours (no schema number)")
+    if run["schema"] > SCHEMA:
+        raise RecordError(
+            f"{folder / RUN_FILE}: schema {run['schema']}, this version reads up to {SCHEMA}; upgrade bottleneck"
+        )
+    return run
+
+
+def _mapping(run: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return ``run[key]`` where it is a mapping, else an empty one."""
+    value = run.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _list(run: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """Return the mappings in the list ``run[key]``."""
+    value = run.get(key)
+    wanted = {"collector", "reason"}
+    return [v for v in value if isinstance(v, dict) and wanted <= set(v)] if isinstance(value, list) else []
+
+
+def _processes(folder: Path, failures: list[Failure]) -> tuple[ProcessRecord, ...]:
+    """Return every process's record, oldest first; one that can't be read becomes a failure."""
+    found = []
+    for path in sorted(folder.glob("p*-*"))[:_MAX_PROCESSES]:
+        if path.is_symlink() or not path.is_dir():
+            continue
+        try:
+            process = read_process(path)
+        except RecordError as error:
+            failures.append(Failure(collector="record", reason=str(error)))
+            continue
+        if process is not None and process.header:
+            found.append(process)
+    for process in found:
+        failures += [
+            Failure(collector=str(e.data.get("collector")), reason=str(e.data.get("reason")))
+            for e in process.told("failure")
+        ]
+    return tuple(sorted(found, key=lambda p: (p.header.get("monotonic_ns") or 0, p.key)))
+
+
+def _outcome(run: Mapping[str, Any], processes: tuple[ProcessRecord, ...]) -> Outcome:
+    """Return how the run ended; where the command itself was killed, time ends with the last span."""
+    told = _mapping(run, "outcome")
+    start = int(told.get("start_ns", 0))
+    last = max((int(p.spans.end_ns.max()) for p in processes if len(p.spans)), default=start)
+    return Outcome(
+        exit_code=told.get("exit_code"),
+        signal=told.get("signal"),
+        stopped_by_us=bool(told.get("stopped_by_us", False)),
+        start_ns=start,
+        end_ns=int(told.get("end_ns") or last),
+    )
+
+
+def _samples(path: Path) -> tuple[SystemSample, ...]:
+    """Return the system samples up to the last complete line."""
+    found = []
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    except OSError:
+        return ()
+    for line in lines[:100_000]:
+        try:
+            row = json.loads(line)
+            found.append(
+                SystemSample(
+                    time_ns=int(row["time_ns"]),
+                    machine=dict(row["machine"]),
+                    processes={int(pid): dict(values) for pid, values in row["processes"].items()},
+                    devices=tuple(dict(device) for device in row.get("devices", ())),
+                )
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue
+    return tuple(found)
+
+
+def _stacks(folder: Path, failures: list[Failure]) -> tuple[Stacks, ...]:
+    """Return the stack windows."""
+    found = []
+    for path in sorted(folder.glob("stacks-*.json"))[:64]:
+        try:
+            found.append(_one_window(read_json(path)))
+        except (RecordError, KeyError, TypeError, ValueError) as error:
+            failures.append(Failure(collector="stacks", reason=f"{path.name} can't be read: {error}"))
+    return tuple(found)
+
+
+def _one_window(data: Mapping[str, Any]) -> Stacks:
+    """Return one stack window from its JSON."""
+    counts = tuple(
+        StackCount(
+            pid=int(row["pid"]),
+            thread=str(row["thread"]),
+            frames=tuple((str(f[0]), str(f[1]), int(f[2])) for f in row["frames"]),
+            count=int(row["count"]),
+            source=str(row.get("source", "")),
+        )
+        for row in data["counts"]
+    )
+    return Stacks(
+        start_ns=int(data["start_ns"]),
+        end_ns=int(data["end_ns"]),
+        rate_hz=float(data["rate_hz"]),
+        counts=counts,
+    )
