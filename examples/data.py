@@ -67,7 +67,9 @@ def _cut(files: Iterator[tuple[Path, Callable[[Path], object]]], total: int, wha
     print(file=sys.stderr)
 
 
-def _once(folder: Path, files: Iterator[tuple[Path, Callable[[Path], object]]], total: int, what: str) -> Path:
+def _once(
+    folder: Path, files: Iterator[tuple[Path, Callable[[Path], object]]], total: int, what: str
+) -> Path:
     """Return ``folder`` after its files have been written; the marker says that all of them are there."""
     marker = folder / ".complete"
     if not marker.exists():
@@ -92,7 +94,9 @@ def sources() -> list[Path]:
         found += [Path(spec.origin).parent / inside / name for name in names]
     absent = [path.name for path in found if not path.exists()]
     if absent:
-        sys.exit(f"{', '.join(absent)}: not in the installed packages; pip install 'trainbottleneck[examples]'")
+        sys.exit(
+            f"{', '.join(absent)}: not in the installed packages; pip install 'trainbottleneck[examples]'"
+        )
     return sorted(found, key=lambda path: path.stem)
 
 
@@ -127,7 +131,7 @@ def photographs(root: Path = ROOT, count: int = CROPS, names: tuple[str, ...] | 
 
 
 def patches(root: Path = ROOT) -> tuple[np.ndarray, np.ndarray]:
-    """Return the quarters of all crops at 32 by 32 pixels: uint8 (3120, 32, 32, 3) and classes, int64 (3120,)."""
+    """Return the crops' quarters, reduced: uint8 (3120, 32, 32, 3), and their classes: int64 (3120,)."""
     _require("numpy", "PIL")
     import numpy as np
 
@@ -143,7 +147,7 @@ def _save_arrays(path: Path, **arrays: np.ndarray) -> None:
     import numpy as np
 
     with path.open("wb") as file:  # a file, because savez would add .npz to a name
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def _quarters(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -160,7 +164,7 @@ def _quarters(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def digits(root: Path = ROOT) -> tuple[np.ndarray, np.ndarray]:
-    """Return scikit-learn's handwritten digits: float32 (1797, 8, 8) in 0-1 and their classes, int64 (1797,)."""
+    """Return scikit-learn's handwritten digits: float32 (1797, 8, 8) in 0-1, and classes: int64 (1797,)."""
     _require("numpy", "sklearn")
     import numpy as np
 

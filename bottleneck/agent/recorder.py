@@ -50,7 +50,7 @@ class Recorder:
         """Forget what belongs to another process: after a fork, and at the start."""
         self.buffer = bytearray(_SLOTS * kinds.SPAN_BYTES)
         self.offset = 0
-        self.flushed = now()
+        self.born = self.flushed = now()
         self.fd = -1
         self.identity = (-1, -1)
         self.dead = False
@@ -138,7 +138,7 @@ class Recorder:
         self.fd = os.open(folder + "/trace.bin", flags, 0o600)
         state = os.fstat(self.fd)
         self.identity = (state.st_dev, state.st_ino)
-        self.event("header", **self.header())
+        self.event("header", born_ns=self.born, **self.header())
         for text, number in list(self.names.items()):
             self._write(kinds.BLOCK_NAME, _name_payload(number, text))
         return True

@@ -30,31 +30,51 @@ _LOGGERS = {
 
 
 class _Timed:
-    """Makes functions that record a span around a call, once per nesting."""
+    """Makes functions that record a span around a call; calls nested in one of the same kind belong to it.
+
+    The two inner functions bear the names that stack samples are told apart by (``analyze/stacks.py``).
+    """
 
     def __init__(self, recorder: Recorder) -> None:
         """Record with ``recorder``."""
         self.recorder = recorder
-        self.inside = {kinds.SAVE: False, kinds.LOG: False}
+        self.saving = False
+        self.logging = False
 
-    def __call__(self, original: Callable[..., Any], kind: int, label: str, least_ns: int = 0) -> Any:
-        """Return ``original`` timed as ``kind``; calls nested in one of the same kind belong to it."""
+    def saver(self, original: Callable[..., Any], label: str) -> Any:
+        """Return ``original`` timed as a checkpoint."""
 
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            if self.inside[kind]:
+        def save(*args: Any, **kwargs: Any) -> Any:
+            if self.saving:
                 return original(*args, **kwargs)
-            self.inside[kind] = True
+            self.saving = True
             start = now()
             try:
                 return original(*args, **kwargs)
             finally:
-                self.inside[kind] = False
+                self.saving = False
                 end = now()
-                if end - start >= least_ns:
-                    size = _size_of(args, kwargs) if kind == kinds.SAVE else 0
-                    self.recorder.span(kind, start, end, 0, self.recorder.name(label), size)
+                self.recorder.span(kinds.SAVE, start, end, 0, self.recorder.name(label), _size_of(args, kwargs))
 
-        return dress(timed, original)
+        return dress(save, original)
+
+    def logger(self, original: Callable[..., Any], label: str) -> Any:
+        """Return ``original`` timed as logging; calls that end at once (filtered levels) leave no span."""
+
+        def log(*args: Any, **kwargs: Any) -> Any:
+            if self.logging:
+                return original(*args, **kwargs)
+            self.logging = True
+            start = now()
+            try:
+                return original(*args, **kwargs)
+            finally:
+                self.logging = False
+                end = now()
+                if end - start >= _LOG_NS:
+                    self.recorder.span(kinds.LOG, start, end, 0, self.recorder.name(label))
+
+        return dress(log, original)
 
 
 def _size_of(args: Any, kwargs: Any) -> int:
@@ -83,7 +103,7 @@ def _patch_savers(module: Any, names: tuple[str, ...], hooks: Hooks, timed: _Tim
         original = getattr(module, name, None)
         if original is None:
             continue
-        replacement = timed(original, kinds.SAVE, "%s.%s" % (module.__name__, name))
+        replacement = timed.saver(original, "%s.%s" % (module.__name__, name))
         hooks.patch(module, name, replacement)
         if getattr(torch, name, None) is original:
             hooks.patch(torch, name, replacement)
@@ -94,7 +114,7 @@ def _patch_loggers(module: Any, cls: str, prefix: str, hooks: Hooks, timed: _Tim
     owner = getattr(module, cls, None)
     for name, original in list(vars(owner).items()) if owner is not None else ():
         if name.startswith(prefix) and callable(original) and not isinstance(original, type):
-            hooks.patch(owner, name, timed(original, kinds.LOG, "%s.%s" % (cls, name), _LOG_NS))
+            hooks.patch(owner, name, timed.logger(original, "%s.%s" % (cls, name)))
 
 
 def _listen_to_gc(hooks: Hooks, recorder: Recorder) -> None:

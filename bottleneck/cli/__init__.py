@@ -1,5 +1,56 @@
-"""The command line."""
+"""Arguments, printing, exit codes; no decisions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ..errors import BottleneckError
+from ..version import __version__
+from .diagnose import diagnose
+from .env import env
+from .report import report
+from .rules import rules
+
+COMMANDS = (diagnose, report, env, rules)
 
 
-def main() -> None:
-    """Placeholder until the commands land in the next commit."""
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="bottleneck")
+def cli() -> None:
+    """Find out why a PyTorch training is slow, what would fix it, and by how much.
+
+    \b
+    bottleneck diagnose train.py --epochs 3      run and diagnose an unmodified script
+    bottleneck diagnose -- torchrun --nproc-per-node 2 train.py
+    bottleneck report RUN                        diagnose a saved run again
+    """
+
+
+for command in COMMANDS:
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; every error a user can act on is one line on stderr."""
+    try:
+        cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.ClickException as error:
+        say_error(error.format_message())
+        sys.exit(2)
+    except BottleneckError as error:
+        say_error(str(error))
+        sys.exit(error.exit_code)
+
+
+def say_error(text: str) -> None:
+    """Print one line on stderr, whatever its encoding."""
+    line = " ".join(f"bottleneck: {text}".split())
+    encoding = sys.stderr.encoding or "ascii"
+    sys.stderr.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")

@@ -27,15 +27,15 @@ class Child:
         interrupts: How often Ctrl-C was pressed while it ran.
     """
 
-    def __init__(self, argv: Sequence[str], boot: Path, cwd: Path | None = None) -> None:
-        """Start ``argv`` with ``boot`` first on its PYTHONPATH, in our own process group."""
+    def __init__(self, argv: Sequence[str], boot: Path | None) -> None:
+        """Start ``argv`` in our process group, with ``boot`` (None: no agent) first on its PYTHONPATH."""
         self.interrupts = 0
         self.start_ns = time.perf_counter_ns()
         self._previous: dict[signal.Signals, Any] = {}
         self._take_signals()
         try:
             self._process = subprocess.Popen(
-                list(argv), env=_environment(boot), cwd=cwd, preexec_fn=_die_with_parent if _LIBC else None
+                list(argv), env=_environment(boot), preexec_fn=_die_with_parent if _LIBC else None
             )
         except BaseException:
             self.release_signals()
@@ -83,9 +83,11 @@ class Child:
         self._previous.clear()
 
 
-def _environment(boot: Path) -> Mapping[str, str]:
-    """Return our environment with the boot folder first on PYTHONPATH."""
+def _environment(boot: Path | None) -> Mapping[str, str]:
+    """Return our environment with the boot folder, if any, first on PYTHONPATH."""
     environment = dict(os.environ)
+    if boot is None:
+        return environment
     before = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = str(boot) + (os.pathsep + before if before else "")
     return environment

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
 import psutil
 
@@ -40,7 +42,7 @@ class PortableProcess:
             with process.oneshot():
                 if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
                     return None
-                return _attempt(*(lambda part=part: part(process) for part in _PROCESS_PARTS))  # type: ignore[misc]
+                return _attempt(*(partial(part, process) for part in _PROCESS_PARTS))
         except _UNREADABLE:
             return None
 
@@ -54,7 +56,7 @@ def _times(process: psutil.Process) -> dict[str, float]:
 
 
 def _memory_of(process: psutil.Process) -> dict[str, float]:
-    memory = process.memory_info()
+    memory: Any = process.memory_info()
     found = {"rss_bytes": float(memory.rss)}
     if hasattr(memory, "pfaults"):  # macOS; others do not tell
         found.update(minor_faults=float(memory.pfaults), major_faults=float(memory.pageins))

@@ -10,7 +10,7 @@ HIDDEN = "***"
 _LONGEST = 1000
 
 _SECRET_WORDS = (
-    r"pass(?:word|wd|phrase|code)?|pwd|secrets?|tokens?|credentials?|cred|auth(?:orization)?|bearer"
+    r"pass(?:word|wd|phrase|code)?|pwd|secrets?|token|credentials?|cred|auth(?:orization)?|bearer"
     r"|api[-_.]?keys?|access[-_.]?keys?|account[-_.]?keys?|private[-_.]?keys?|secret[-_.]?keys?"
     r"|license[-_.]?keys?|ssh[-_.]?keys?|encryption[-_.]?keys?|signing[-_.]?keys?|wandb[-_.]?keys?"
     r"|sas|cookies?|session[-_.]?id|dsn|conn(?:ection)?[-_.]?str(?:ing)?|signature|sig|jwt"
@@ -20,13 +20,13 @@ _SECRET_WORDS = (
 _NAME = re.compile(rf"(?i)(?:^|[-_.])(?:{_SECRET_WORDS})$|(?:key|token|secret|password|passwd)$")
 _SETTING = re.compile(
     r"(?i)(?:^|[-_.])(?:(?:max|min|num|n|new|total|vocab|per|batch|context|seq|eval|train|sample|target|block)"
-    r"[-_.](?:\w+[-_.])*tokens?|(?:pad|eos|bos|unk|mask|sep|cls|image|special|stop|end|start|add)[-_.]tokens?"
-    r"|tokens?|(?:sort|label|text|image|audio|input|target|column|field|map|dict|group)[-_.]?key|monkey|hotkey)$"
+    r"[-_.](?:[a-z0-9]+[-_.])*tokens?|(?:pad|eos|bos|unk|mask|sep|cls|image|special|stop|end|start|add)[-_.]tokens?"
+    r"|(?:sort|label|text|image|audio|input|target|column|field|map|dict|group)[-_.]?key|monkey|hotkey)$"
 )
 _FLAG = re.compile(r"^-{1,2}[A-Za-z][\w.\-]*$")
 _PAIR = re.compile(r"(?s)^(-{0,2}[A-Za-z_+~][\w.\-+/]*)(=|:)(.*)$")
-_URL = re.compile(r"(?i)\b([a-z][a-z0-9+.\-]*://)([^/\s@]*)@")
-_QUERY = re.compile(rf"(?i)([?&](?:[\w.\-]*[-_.])?(?:{_SECRET_WORDS}|key)=)[^&\s#]+")
+_URL = re.compile(r"(?i)(?<![a-z0-9])([a-z][a-z0-9+.\-]{0,30}://)([^/\s?#]{0,1000})@")
+_QUERY = re.compile(rf"(?i)([?&](?:[\w.\-]{{0,60}}[-_.])?(?:{_SECRET_WORDS}|key)=)[^&\s#]+")
 _HEADER = re.compile(r"(?i)\b((?:proxy-)?authorization\s*[:=]\s*)(?:(bearer|basic|token)\s+)?[^\s'\"]+")
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[\w.~+/=\-]{8,}")
 # Shapes that the issuers of tokens document: a prefix and a minimum length.
@@ -44,31 +44,34 @@ _KNOWN = re.compile(
 )
 _PEM = re.compile(r"(?s)-----BEGIN [A-Z ]*-----.*?(?:-----END [A-Z ]*-----|\Z)")
 # `NAME=value`, `"name": "value"` and `--name value` inside one argument (python -c, sh -c, JSON, Hydra).
+_ASSIGNED = re.compile(
+    r"(?<![\w.])(?P<flag>--?)?(?P<name>[A-Za-z_][\w.\-]{0,200})(?P<between>['\"]?\s*[=:]\s*|\s+)"
+)
 # A quoted value goes to its closing quote, over line ends; any other to the next space or comma.
-_INSIDE = re.compile(
-    r"(?s)(?P<name>[A-Za-z_][\w.\-]*)(?P<between>['\"]?\s*[=:]\s*|\s+)"
-    r"(?P<value>'(?:[^'\\]|\\.)*(?:'|\Z)|\"(?:[^\"\\]|\\.)*(?:\"|\Z)|[^\s,;&'\"{}]+)"
+_VALUE = re.compile(
+    r"(?s)(?P<quote>['\"])(?:[^'\"\\]|\\.|(?!(?P=quote))['\"])*(?:(?P=quote)|\Z)|[^\s,;&'\"{}()]+"
 )
 
 
 def is_secret_name(name: str) -> bool:
     """Return whether an option or variable of this name holds a secret."""
-    bare = name.lstrip("-+~")
+    bare = name.lstrip("-+~")[-100:]  # a name that is longer is none; its end decides
     bare = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", bare)  # apiKey, hubToken
-    if bare.lower() in ("token", "tokens"):
-        return True
     return bool(_NAME.search(bare)) and not _SETTING.search(bare)
 
 
-def _hide_inside(match: re.Match[str]) -> str:
-    name, between, value = match["name"], match["between"], match["value"]
-    preceded = match.string[max(0, match.start() - 2) : match.start()]
-    if not is_secret_name(name) or (between.isspace() and not preceded.endswith("-")):
-        return match[0]
-    if value.startswith("-") and between.isspace():
-        return match[0]
-    quote = value[0] if value[0] in "'\"" else ""
-    return f"{name}{between}{quote}{HIDDEN}{quote}"
+def _hide_assigned(text: str) -> str:
+    """Return ``text`` without the values that stand behind the names of secrets."""
+    parts, done, at = [], 0, 0
+    while (match := _ASSIGNED.search(text, at)) is not None:
+        at = match.end()
+        named = is_secret_name(match["name"]) and (match["flag"] or not match["between"].isspace())
+        value = _VALUE.match(text, at) if named else None
+        if value is not None:
+            quote = value["quote"] or ""
+            parts += [text[done:at], f"{quote}{HIDDEN}{quote}"]
+            at = done = value.end()
+    return "".join([*parts, text[done:]])
 
 
 def redact_text(text: str) -> str:
@@ -79,7 +82,7 @@ def redact_text(text: str) -> str:
     text = _HEADER.sub(rf"\g<1>{HIDDEN}", text)
     text = _BEARER.sub(rf"\g<1>{HIDDEN}", text)
     text = _KNOWN.sub(HIDDEN, text)
-    return _INSIDE.sub(_hide_inside, text)
+    return _hide_assigned(text)
 
 
 def _redact_one(argument: str) -> str:
@@ -105,6 +108,7 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
             hide_next = False
             continue
         hide_next = bool(_FLAG.match(argument)) and is_secret_name(argument)
-        redacted = _redact_one(argument)
+        # What is cut away below is not worth searching; the rest of a value cut here is cut as well.
+        redacted = _redact_one(argument[: 8 * _LONGEST])
         found.append(redacted if len(redacted) <= _LONGEST else redacted[: _LONGEST - 3] + "...")
     return found

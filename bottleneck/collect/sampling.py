@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Mapping
@@ -97,7 +98,7 @@ class SamplerThread:
             self._fail(f"sampling the system stopped: {type(error).__name__}: {error}")
 
     def _take(self) -> None:
-        sample = self._sampler.sample(time.monotonic_ns())
+        sample = self._sampler.sample(time.perf_counter_ns())
         if self._devices is not None:
             devices = self._devices.read()
             sample = SystemSample(
@@ -125,10 +126,8 @@ class SamplerThread:
         except OSError as error:
             self._fail(f"system samples stopped being written: {error.strerror or error}")
             log, self._log = self._log, None
-            try:
+            with contextlib.suppress(OSError):
                 log.close()
-            except OSError:
-                pass
 
     def _adapt(self, cost_s: float) -> None:
         """Choose the next period; a single slow sample counts for a quarter only."""

@@ -10,7 +10,8 @@ import psutil
 
 from ..model.record import SystemSample
 from .portable import PortableMachine, PortableProcess, PortableTree
-from .procfs import ProcMachine, ProcProcess, ProcTree
+from .proc_machine import ProcMachine
+from .procfs import ProcProcess, ProcTree
 from .redact import redact_argv
 
 # Loader workers start at epoch borders, seconds apart: a listing every 2 s misses little, and costs
@@ -97,8 +98,10 @@ class SystemSampler:
         if source is None:
             source = PortableProcess(pid) if self._portable else ProcProcess(pid)
             self._processes[pid] = source
-            self._ended.pop(pid, None)
-        return source.read()
+        readings = source.read()
+        if readings is not None:
+            self._ended.pop(pid, None)  # an id in use again
+        return readings
 
     def _end(self, pid: int) -> dict[int, Mapping[str, float]]:
         """Note that ``pid`` has ended and return its last reading, if it ever gave one."""

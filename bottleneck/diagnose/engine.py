@@ -85,12 +85,12 @@ def _judge_one(measurements: Measurements, rule: BottleneckRule) -> Finding:
         state="silent",
         title=rule.title,
         evidence=_evidence(measurements, (*inputs, *rule.show)),
-        missing=scope.missing(inputs),
         false_positives=rule.false_positives,
         sources=rule.sources,
     )
     if holds is None or (holds and share is None):
-        return replace(base, state="unknown")
+        unknown = [one for one in rule.expressions if one.evaluate(scope.lookup) is None]
+        return replace(base, state="unknown", missing=scope.missing(scope.inputs(unknown)))
     severity = rule.severity.of(min(share, 1.0)) if share is not None else None
     if share is None or severity is None:
         return base
@@ -101,8 +101,14 @@ def _judge_one(measurements: Measurements, rule: BottleneckRule) -> Finding:
         share=min(share, 1.0),
         share_basis=rule.share_basis,
         share_interval=_interval(measurements, rule, inputs, share),
-        text=" ".join(filter(None, (fill(sentence, scope.words) for sentence in rule.evidence))),
+        text=_say(scope, rule),
     )
+
+
+def _say(scope: Scope, rule: BottleneckRule) -> str:
+    """Return the sentences that have all their values, of alternatives the first."""
+    said = (next(filter(None, (fill(one, scope.words) for one in group)), None) for group in rule.sentences)
+    return " ".join(filter(None, said))
 
 
 def _holds(scope: Scope, rule: BottleneckRule) -> bool | None:

@@ -48,7 +48,8 @@ class BottleneckRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         bottleneck: The bottleneck it speaks of (DESIGN 2).
         since: Version of the tool that brought it.
         share: The fraction of the step that removing the cause would gain, 0-1.
-        evidence: Sentences; one whose placeholder has no value is left out.
+        evidence: Sentences, the first of which makes the headline. One whose placeholder has no value is
+            left out; of a list in place of a sentence the first that has all its values is said.
         status: How far to trust it.
         when: Conditions that must all hold; none at all leaves the decision to ``share``.
         unless: Conditions of which none may hold.
@@ -68,7 +69,7 @@ class BottleneckRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     bottleneck: str
     since: str
     share: Expression
-    evidence: tuple[str, ...]
+    evidence: tuple[str | tuple[str, ...], ...]
     status: Status = "experimental"
     when: tuple[Expression, ...] = ()
     unless: tuple[Expression, ...] = ()
@@ -85,6 +86,11 @@ class BottleneckRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     def family(self) -> str:
         """Return the family of its bottleneck."""
         return FAMILY_OF[self.bottleneck]
+
+    @property
+    def sentences(self) -> tuple[tuple[str, ...], ...]:
+        """Return the evidence as alternatives, one tuple for each sentence."""
+        return tuple((one,) if isinstance(one, str) else one for one in self.evidence)
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
@@ -107,7 +113,8 @@ def parse_rule(text: str, filename: str) -> BottleneckRule:
     check_choice(rule.bottleneck, FAMILY_OF, "bottleneck", filename)
     names = check_let(rule.let, CATALOGUE, filename)
     check_expressions({"when": rule.when, "unless": rule.unless, "share": [rule.share]}, names, filename)
-    check_placeholders({"evidence": rule.evidence, "title": [rule.title]}, names | set(LABELS), filename)
+    texts = {"title": [rule.title], "evidence": [one for group in rule.sentences for one in group]}
+    check_placeholders(texts, names | set(LABELS), filename)
     for name in rule.show:
         check_choice(name, CATALOGUE, "show", filename)
     if not rule.evidence:

@@ -49,7 +49,7 @@ class Finding:
         share_interval: 95 % interval of the share, from those of the measurements; None where they have none.
         text: The evidence in one or two sentences.
         evidence: The measurements behind it.
-        missing: Ids of inputs that were not measured, sorted.
+        missing: Ids of inputs whose absence keeps it unknown, sorted.
         false_positives: When the rule is known to be wrong.
         sources: Papers, documentation.
         error: What went wrong in the rule itself, or None.

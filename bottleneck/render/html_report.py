@@ -13,12 +13,12 @@ from markupsafe import Markup
 
 from ..model.report import Report
 from ..resources import folder
-from . import sections, view
+from . import cards, sections, view
 from .text import Limits, line
 
 # A page must open at once and travel by mail; the issue asks for under 1 MB whatever the run.
 MOST_BYTES = 1_000_000
-_RUN_SHOWN_ELSEWHERE = ("account", "command", "reasons", "price_per_hour", "tool_version")
+_RUN_SHOWN_ELSEWHERE = ("account", "command", "reasons", "stopped_by_us", "tool_version")
 
 
 def render(report: Report) -> str:
@@ -37,7 +37,9 @@ def _page(report: Report, limits: Limits) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     template = _environment().get_template("report.html.j2")
     # Markup only for the two files we ship: everything else is escaped.
-    return template.render(script=Markup(script), style=Markup(style), digest=digest, **_context(report, limits))
+    return template.render(
+        script=Markup(script), style=Markup(style), digest=digest, **_context(report, limits)
+    )
 
 
 @functools.cache
@@ -56,15 +58,17 @@ def _environment() -> Environment:
 @functools.cache
 def _asset(name: str) -> str:
     """Return a file of ``templates/`` to put inside the page; its hash must cover what a browser sees."""
-    return "\n" + (folder("templates") / name).read_text(encoding="utf-8").replace("\r\n", "\n").strip() + "\n"
+    return (
+        "\n" + (folder("templates") / name).read_text(encoding="utf-8").replace("\r\n", "\n").strip() + "\n"
+    )
 
 
 def _context(report: Report, limits: Limits) -> Mapping[str, Any]:
     """Return what the template shows, by name."""
     return {
-        "actions": sections.ACTIONS,
-        "categories": sections.CATEGORIES,
-        "components": sections.COMPONENTS,
+        "actions": cards.ACTIONS,
+        "categories": cards.CATEGORIES,
+        "components": cards.COMPONENTS,
         "command": view.command(report, limits.title),
         "started": line(report.run.get("started") or "", 60),
         "outcome": view.outcome(report),
@@ -72,7 +76,7 @@ def _context(report: Report, limits: Limits) -> Mapping[str, Any]:
         "verdict": sections.verdict(report, limits),
         "time": sections.time(report, limits),
         "account": sections.account(report, limits),
-        "advice": sections.advice(report, limits),
+        "advice": cards.cards(report, limits),
         "ceilings": sections.table(report.ceilings, limits),
         "findings": sections.findings(report, limits),
         "input_parts": sections.input_parts(report, limits),

@@ -81,7 +81,9 @@ def load(text: str) -> Report:
     if not isinstance(schema, int) or isinstance(schema, bool):
         raise RecordError("not a report: it has no number called 'schema'")
     if schema > SCHEMA:
-        raise RecordError(f"this report has schema {schema} and this version reads up to {SCHEMA}: update bottleneck")
+        raise RecordError(
+            f"this report has schema {schema} and this version reads up to {SCHEMA}: update bottleneck"
+        )
     try:
         return msgspec.convert(_with_nan(Report, raw), Report)
     except (msgspec.ValidationError, RecursionError) as problem:
@@ -113,7 +115,9 @@ def _with_nan(kind: Any, value: Any) -> Any:
         known = [part for part in inner if part is not type(None)]
         return value if value is None or len(known) != 1 else _with_nan(known[0], value)
     if origin is tuple and isinstance(value, list):
-        return [_with_nan(part, item) for part, item in zip(_element_kinds(inner, len(value)), value, strict=True)]
+        return [
+            _with_nan(part, item) for part, item in zip(_element_kinds(inner, len(value)), value, strict=True)
+        ]
     if origin is Mapping and isinstance(value, dict):
         return {key: _with_nan(inner[1], item) for key, item in value.items()}
     return value

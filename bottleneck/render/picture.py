@@ -15,7 +15,9 @@ from .text import Limits, line
 # Units of the step series' own coordinates; it is stretched to the page afterwards.
 _WIDE, _HIGH = 1200, 400
 # Steps above this multiple of the 95th percentile would press all others onto the axis; they are cut.
-_TALL = 2.5
+_TALL = 1.6
+# A step of thirty years is a broken clock; it is left out.
+_LONGEST_S = 1e9
 # Frames narrower than this share of the flame graph can't be seen or hit at 1000 pixels.
 _THINNEST = 0.004
 _DEEPEST_FRAME = 64
@@ -99,7 +101,9 @@ def series(steps: Any, limits: Limits) -> Series | None:
         areas=tuple(_areas(rows, top)),
         width=_WIDE,
         height=_HIGH,
-        ticks=tuple((100 * (1 - part / 4), view.duration(top * part / 4)) for part in range(5)),
+        ticks=tuple(
+            (100 * (1 - part / 4), view.duration(top * part / 4) if part else "0") for part in range(5)
+        ),
         median=100 * (1 - min(1.0, median / top)),
         median_label=view.duration(median),
         first=rows[0][0],
@@ -114,13 +118,13 @@ _Step = tuple[str, float, Mapping[str, float]]
 
 
 def _steps(steps: Any, most: int) -> list[_Step]:
-    """Return the usable entries as (index, seconds, seconds by phase), every n-th where there are too many."""
+    """Return the usable entries as (index, seconds, seconds by phase): every n-th where there are many."""
     rows: list[_Step] = []
-    usable = [row for row in _rows(steps) if (view.finite(row.get("seconds")) or 0.0) > 0.0]
+    usable = [row for row in _rows(steps) if 0.0 < (view.finite(row.get("seconds")) or 0.0) < _LONGEST_S]
     for row in usable[:: max(1, math.ceil(len(usable) / most))]:
         parts = row.get("phases")
         found = parts if isinstance(parts, Mapping) else {}
-        times = {name: max(0.0, view.finite(found.get(name)) or 0.0) for name in PHASES}
+        times = {name: min(_LONGEST_S, max(0.0, view.finite(found.get(name)) or 0.0)) for name in PHASES}
         rows.append((line(row.get("index", len(rows)), 20), float(row["seconds"]), times))
     return rows
 
@@ -133,7 +137,9 @@ def _rows(value: Any) -> list[Mapping[str, Any]]:
 def _ceiling(value: float) -> float:
     """Return the next of 1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8 times a power of ten: quarters of it read well."""
     power = 10.0 ** math.floor(math.log10(max(value, 1e-9)))
-    return next((power * step for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8) if power * step >= value), power * 10)
+    return next(
+        (power * step for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8) if power * step >= value), power * 10
+    )
 
 
 def _areas(rows: Sequence[_Step], top: float) -> Iterable[Area]:

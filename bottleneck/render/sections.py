@@ -7,27 +7,13 @@ from typing import Any
 
 from .. import units
 from ..model.finding import Evidence, Finding
-from ..model.mitigation import Advice
 from ..model.report import PHASES, Report
 from . import picture, view
-from .text import Limits, block, code_spans, line, links
+from .text import Limits, line, links, spans
 
-COMPONENTS = (
-    ("function", "Function", "the model"),
-    ("data", "Data", "what it learns from"),
-    ("optimization", "Optimization", "how it learns"),
-)
-ACTIONS = ("remove", "restrict", "reorder", "replace", "retrofit")
-CATEGORIES = ("data", "model", "optimization", "budgeted", "system")
 _FINDING_STATES = ("fires", "unknown", "error", "silent")
 
 Section = dict[str, Any]
-Spans = list[tuple[str, bool]]
-
-
-def _spans(value: object, limit: int) -> Spans:
-    """Return cleaned text split at backticks."""
-    return code_spans(line(value, limit))
 
 
 def verdict(report: Report, limits: Limits) -> Section:
@@ -35,12 +21,11 @@ def verdict(report: Report, limits: Limits) -> Section:
     found = report.verdict
     return {
         "state": found.state if found.state in view.STATES else "insufficient",
-        "label": view.STATES.get(found.state, line(found.state, 40)),
-        "bottleneck": view.bottleneck(found.bottleneck),
+        "label": view.label(found),
         "family": line(found.family or "", 40),
         "result": line(found.result, 60),
-        "headline": _spans(found.headline, limits.text),
-        "reasons": [_spans(reason, limits.text) for reason in found.reasons[: limits.rows]],
+        "headline": spans(found.headline, limits.text),
+        "reasons": [spans(reason, limits.text) for reason in found.reasons[: limits.rows]],
         "confidence": line(found.confidence, 20),
         "facts": _facts(report),
         "basis": view.share_basis(found) if view.lost_share(found) is not None else "",
@@ -60,7 +45,9 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     ceiling = view.whole(found.ceiling_speedup)
     if ceiling is not None and found.state == "bottleneck":
         between = view.spread(ceiling)
-        facts.append((view.ratio(ceiling.likely), "at most, with it gone" + (f" ({between})" if between else "")))
+        facts.append(
+            (view.ratio(ceiling.likely), "at most, with it gone" + (f" ({between})" if between else ""))
+        )
     median = view.median_step(report)
     if median is not None and report.step is not None:
         facts.append((view.duration(median), f"per step, median of {report.step.count}"))
@@ -74,13 +61,14 @@ def time(report: Report, limits: Limits) -> Section | None:
         return None
     parts = view.phases(report)
     return {
-        "definition": _spans(step.definition, limits.text),
+        "definition": spans(step.definition, limits.text),
         "count": step.count,
         "seen": step.seen,
-        "excluded": [(line(key, 80), units.count(value)) for key, value in list(step.excluded.items())[:12]],
+        "excluded": [
+            (line(key, 80), view.scalar("", value)) for key, value in list(step.excluded.items())[:12]
+        ],
         "statistics": [
-            (line(key, 20), view.duration(value))
-            for key, value in list(step.seconds.items())[:12]
+            (line(key, 20), view.duration(value)) for key, value in list(step.seconds.items())[:12]
         ],
         "segments": picture.segments(parts),
         "rows": [
@@ -120,7 +108,7 @@ def account(report: Report, limits: Limits) -> list[Section]:
             "time": view.duration(row.get("seconds")),
             "share": view.share(row["share"]),
             "width": min(100.0, max(0.0, 100 * float(row["share"]))),
-            "note": _spans(row.get("note") or "", limits.title),
+            "note": spans(row.get("note") or "", limits.title),
         }
         for row in rows[: limits.rows]
     ]
@@ -131,104 +119,6 @@ def _mappings(value: Any) -> list[Mapping[str, Any]]:
     return [row for row in value if isinstance(row, Mapping)] if isinstance(value, (list, tuple)) else []
 
 
-def advice(report: Report, limits: Limits) -> Section:
-    """Return the cards, those that save time per step apart from those that save steps."""
-    kinds = {
-        "faster": [entry for entry in report.mitigations if not view.fewer_steps(entry)],
-        "fewer": [entry for entry in report.mitigations if view.fewer_steps(entry)],
-    }
-    found: Section = {}
-    for name, entries in kinds.items():
-        shown = entries[: limits.cards]
-        top = _scale(report, shown, name)
-        found[name] = [_card(report, rank, entry, top, limits) for rank, entry in enumerate(shown, 1)]
-        found[f"{name}_left_out"] = len(entries) - len(shown)
-    found["rejected"] = [
-        {"title": _spans(entry.title, limits.title), "reason": _spans(entry.reason, limits.text)}
-        for entry in report.rejected[: limits.rows]
-    ]
-    found["rejected_left_out"] = max(0, len(report.rejected) - limits.rows)
-    found["map"] = _taxonomy_map(report.mitigations, limits)
-    return found
-
-
-def _ceiling(report: Report) -> float | None:
-    """Return the verdict's largest possible speedup."""
-    found = view.whole(report.verdict.ceiling_speedup)
-    return None if found is None else found.likely
-
-
-def _scale(report: Report, entries: Sequence[Advice], name: str) -> float:
-    """Return the right end of the scale all gains of a list are drawn on; 1.2 keeps tiny gains tiny."""
-    highs = [found.high for found in (view.whole(entry.speedup) for entry in entries) if found is not None]
-    ceiling = _ceiling(report) if name == "faster" else None
-    return min(100.0, max([1.2, *highs, ceiling or 1.0]))
-
-
-def _card(report: Report, rank: int, entry: Advice, top: float, limits: Limits) -> Section:
-    """Return one card."""
-    found = view.whole(entry.speedup) if entry.basis != "unknown" else None
-    ceiling = None if view.fewer_steps(entry) or entry.bottleneck != report.verdict.bottleneck else _ceiling(report)
-    return {
-        "rank": rank,
-        "title": _spans(entry.title, limits.title),
-        "bottleneck": view.bottleneck(entry.bottleneck),
-        "known": found is not None,
-        "gain": view.ratio(found.likely) if found else "unknown",
-        "unit": "fewer steps" if view.fewer_steps(entry) else "faster steps",
-        "spread": view.spread(found) if found else "",
-        "range": picture.gain_range(found, top, ceiling) if found else None,
-        "basis": view.BASES.get(entry.basis, ("", line(entry.basis, 80)))[1],
-        "before_after": view.before_after(report, entry),
-        "effort": view.EFFORTS.get(entry.effort, line(entry.effort, 40)),
-        "effort_level": {"config": 1, "small": 2, "medium": 3, "large": 4}.get(entry.effort, 0),
-        "numerics": view.NUMERICS.get(entry.numerics, line(entry.numerics, 60)),
-        "safe": entry.numerics in ("identical", "reordered"),
-        "risk": [_spans(risk, limits.title) for risk in entry.risk[:6]],
-        "summary": _spans(entry.summary, limits.text),
-        "snippet": block(entry.snippet, limits.code) if entry.snippet.strip() else "",
-        "next_wall": view.bottleneck(entry.next_wall),
-        "evidence": [_claim(claim, limits) for claim in entry.evidence[: limits.evidence]],
-        "sources": [links(line(source, limits.title)) for source in entry.sources[: limits.evidence]],
-        **_place(entry),
-    }
-
-
-def _claim(claim: tuple[str, str, str], limits: Limits) -> Section:
-    """Return one piece of published evidence."""
-    return {
-        "claim": _spans(claim[0], limits.text),
-        "source": links(line(claim[1], limits.title)),
-        "basis": view.EVIDENCE_BASES.get(claim[2], line(claim[2], 40)),
-    }
-
-
-def _place(entry: Advice) -> Section:
-    """Return where a method stands in both surveys' taxonomies."""
-    cell = entry.taxonomy or {}
-    second = entry.shen or {}
-    path = [cell.get(key, "") for key in ("component", "subcomponent", "action", "mechanism")]
-    return {
-        "cell": (path[0], path[2]) if path[0] and path[2] else None,
-        "path": [line(part, 60) for part in path if part],
-        "category": line(second.get("category", ""), 40),
-        "section": line(second.get("section", ""), 40),
-    }
-
-
-def _taxonomy_map(entries: Sequence[Advice], limits: Limits) -> list[Section]:
-    """Return the component x action map with the titles that stand in each cell; empty where none does."""
-    titles: dict[tuple[str, str], list[str]] = {}
-    for entry in entries:
-        cell = entry.taxonomy or {}
-        titles.setdefault((cell.get("component", ""), cell.get("action", "")), []).append(line(entry.title, limits.title))
-    rows = [
-        {"label": label, "meaning": meaning, "cells": [titles.get((key, action), [])[:4] for action in ACTIONS]}
-        for key, label, meaning in COMPONENTS
-    ]
-    return rows if any(cell for row in rows for cell in row["cells"]) else []
-
-
 def findings(report: Report, limits: Limits) -> Section:
     """Return the findings by state, those that fire with their evidence."""
     by_state = {name: [entry for entry in report.findings if entry.state == name] for name in _FINDING_STATES}
@@ -236,9 +126,7 @@ def findings(report: Report, limits: Limits) -> Section:
         "fires": [_finding(entry, limits) for entry in by_state["fires"][: limits.rows]],
         "fires_left_out": max(0, len(by_state["fires"]) - limits.rows),
         "others": [
-            _finding(entry, limits)
-            for name in _FINDING_STATES[1:]
-            for entry in by_state[name][: limits.rows]
+            _finding(entry, limits) for name in _FINDING_STATES[1:] for entry in by_state[name][: limits.rows]
         ],
         "counts": {name: len(entries) for name, entries in by_state.items()},
     }
@@ -250,15 +138,15 @@ def _finding(entry: Finding, limits: Limits) -> Section:
         "rule": line(entry.rule, 80),
         "bottleneck": view.bottleneck(entry.bottleneck),
         "state": entry.state,
-        "title": _spans(entry.title, limits.title),
+        "title": spans(entry.title, limits.title),
         "severity": line(entry.severity or "", 20),
         "share": view.share(entry.share) if view.finite(entry.share) is not None else "",
         "basis": view.BASES.get(entry.share_basis, ("", line(entry.share_basis, 80)))[1],
-        "text": _spans(entry.text, limits.text),
+        "text": spans(entry.text, limits.text),
         "evidence": [_evidence(each) for each in entry.evidence[: limits.evidence]],
         "evidence_left_out": max(0, len(entry.evidence) - limits.evidence),
         "missing": [line(each, 80) for each in entry.missing[: limits.evidence]],
-        "false_positives": [_spans(each, limits.title) for each in entry.false_positives[:6]],
+        "false_positives": [spans(each, limits.title) for each in entry.false_positives[:6]],
         "sources": [links(line(source, limits.title)) for source in entry.sources[: limits.evidence]],
         "error": line(entry.error or "", limits.title),
     }
@@ -266,20 +154,26 @@ def _finding(entry: Finding, limits: Limits) -> Section:
 
 def _evidence(entry: Evidence) -> Section:
     """Return one measured value with its interval, samples and source."""
-    low_high = entry.interval if entry.interval and all(view.finite(end) is not None for end in entry.interval) else None
+    low_high = (
+        entry.interval
+        if entry.interval and all(view.finite(end) is not None for end in entry.interval)
+        else None
+    )
     return {
         "id": line(entry.id, 80),
         "meaning": line(entry.meaning, 200),
         "value": units.show(entry.value, entry.unit),
         "interval": " to ".join(units.show(end, entry.unit) for end in low_high) if low_high else "",
-        "samples": units.count(entry.samples),
+        "samples": view.scalar("samples", entry.samples),
         "given_by": line(entry.given_by, 60),
     }
 
 
 def input_parts(report: Report, limits: Limits) -> list[Section]:
     """Return the parts of making a batch."""
-    rows = [row for row in _mappings(report.pictures.get("input")) if (view.finite(row.get("seconds")) or 0) > 0]
+    rows = [
+        row for row in _mappings(report.pictures.get("input")) if (view.finite(row.get("seconds")) or 0) > 0
+    ]
     widths = picture.bars([float(row["seconds"]) for row in rows])
     return [
         {
@@ -306,7 +200,9 @@ def stacks(report: Report, limits: Limits) -> Section:
 
 def _hot(value: Any, limits: Limits) -> list[Section]:
     """Return hot lines with their share of the samples."""
-    rows = [row for row in _mappings(value) if view.finite(row.get("share")) is not None][: min(15, limits.rows)]
+    rows = [row for row in _mappings(value) if view.finite(row.get("share")) is not None][
+        : min(15, limits.rows)
+    ]
     return [
         {
             "text": line(row.get("text", ""), limits.title),
@@ -328,8 +224,8 @@ def efficiency(report: Report, limits: Limits) -> list[Section]:
             {
                 "name": view.name_of(str(name)),
                 "value": view.scalar(str(name), row.get("value"), unit if isinstance(unit, str) else None),
-                "note": _spans(row.get("note") or "", limits.title),
-                "blind_to": _spans(row.get("blind_to") or "", limits.title),
+                "note": spans(row.get("note") or "", limits.title),
+                "blind_to": spans(row.get("blind_to") or "", limits.title),
             }
         )
     return rows
@@ -345,7 +241,10 @@ def table(rows: Sequence[Mapping[str, Any]], limits: Limits, most: int = 7) -> S
         return None
     return {
         "columns": [view.name_of(str(key)) for key in keys[:most]],
-        "rows": [[view.scalar(str(key), row.get(key)) if key in row else "" for key in keys[:most]] for row in shown],
+        "rows": [
+            [view.scalar(str(key), row.get(key)) if key in row else "" for key in keys[:most]]
+            for row in shown
+        ],
         "left_out": len(rows) - len(shown),
     }
 
@@ -368,8 +267,8 @@ def measurements(report: Report, limits: Limits) -> list[Section]:
 
 
 def pairs(values: Mapping[str, Any], limits: Limits, without: Sequence[str] = ()) -> list[tuple[str, str]]:
-    """Return a mapping as (name, value in words)."""
-    kept = [(key, value) for key, value in values.items() if key not in without]
+    """Return what a mapping knows as (name, value in words)."""
+    kept = [(key, value) for key, value in values.items() if key not in without and value is not None]
     return [(view.name_of(str(key)), view.scalar(str(key), value)) for key, value in kept[: limits.rows]]
 
 
@@ -379,6 +278,6 @@ def unmeasured(report: Report, limits: Limits) -> Section:
     for entry in report.not_evaluated[: 2 * limits.rows]:
         by_reason.setdefault(line(entry.reason, limits.text), []).append(line(entry.what, limits.title))
     return {
-        "rows": [{"reason": code_spans(reason), "what": what} for reason, what in by_reason.items()],
+        "rows": [{"reason": spans(reason, limits.text), "what": what} for reason, what in by_reason.items()],
         "left_out": max(0, len(report.not_evaluated) - 2 * limits.rows),
     }

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from ..model.mitigation import Advice
 from ..model.report import PhaseShare, Report
 from . import view
-from .text import ascii_only, code_spans, cut, line
+from .text import ascii_only, code_spans, line
 
-# Colours of the sixteen every terminal has; families share one, as in report.html.
+# Colours of the sixteen that every terminal has; families share one, as in report.html.
 _COLOURS = {
     "data_wait": "red",
     "h2d": "yellow",
@@ -28,10 +29,41 @@ _COLOURS = {
     "logging": "green",
 }
 _STATE_COLOURS = {"bottleneck": "red", "healthy": "green", "insufficient": "yellow"}
-# Six rows of phases and three mitigations of two lines leave an 80 x 24 screen room for the rest.
-_ROWS = 6
+# Five rows of phases and three mitigations of two lines leave room for the rest on 80 x 24.
+_ROWS = 5
 _TOP = 3
 _NARROWEST = 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Pen:
+    """How to write for one terminal: its width in columns, and whether it knows nothing but ASCII."""
+
+    width: int
+    ascii: bool
+
+    def say(self, value: str, style: str = "", code: str = "") -> Text:
+        """Return ``value``, the parts between backticks in style ``code``."""
+        text = Text(style=style)
+        for part, is_code in code_spans(ascii_only(value) if self.ascii else value):
+            text.append(part, style=code if is_code else "")
+        return text
+
+    def fit(self, value: str, room: int) -> str:
+        """Return ``value`` in at most ``room`` columns; wide characters count as two."""
+        value = ascii_only(value) if self.ascii else value
+        mark = "..." if self.ascii else "\u2026"
+        if cell_len(value) <= room:
+            return value
+        return set_cell_size(value, max(0, room - len(mark))).rstrip() + mark
+
+    def ends(self, left: Text, right: Text) -> RenderableType:
+        """Return one line with ``left`` and ``right`` at its ends."""
+        grid = Table.grid(expand=True, padding=(0, 1))
+        grid.add_column(ratio=1, no_wrap=True)
+        grid.add_column(justify="right", no_wrap=True)
+        grid.add_row(left, right)
+        return grid
 
 
 def render(report: Report, width: int = 80, color: bool = False, ascii: bool = False) -> str:
@@ -41,9 +73,10 @@ def render(report: Report, width: int = 80, color: bool = False, ascii: bool = F
     read as markup or reaches the terminal as a control sequence.
     """
     target = io.StringIO()
+    pen = _Pen(max(_NARROWEST, width), ascii)
     console = Console(
         file=target,
-        width=max(_NARROWEST, width),
+        width=pen.width,
         height=100,
         force_terminal=color,
         color_system="standard" if color else None,
@@ -54,150 +87,124 @@ def render(report: Report, width: int = 80, color: bool = False, ascii: bool = F
         legacy_windows=False,
         _environ={},  # a report depends on nothing but its arguments
     )
-    console.print(Group(*_parts(report, console.width, ascii)))
+    console.print(Group(*_parts(report, pen)))
     lines = [row.rstrip() for row in target.getvalue().splitlines()]
     return "\n".join(lines).strip("\n") + "\n"
 
 
-def _parts(report: Report, width: int, ascii: bool) -> list[RenderableType]:
+def _parts(report: Report, pen: _Pen) -> list[RenderableType]:
     """Return the summary's parts from top to bottom."""
-    parts: list[RenderableType] = [_title(report, width, ascii), *_verdict(report, ascii)]
+    parts: list[RenderableType] = [_title(report, pen), *_verdict(report, pen)]
     if view.phases(report):
-        parts += [Text(), _steps_line(report, ascii), _phase_rows(report, width, ascii)]
+        parts += [Text(), _steps_line(report, pen), *_phase_rows(report, pen)]
     if report.mitigations:
-        parts += [Text(), *_mitigations(report, width, ascii)]
-    parts += [Text(), *_footer(report, width, ascii)]
-    return parts
+        parts += [Text(), *_mitigations(report, pen)]
+    return [*parts, Text(), *_footer(report, pen)]
 
 
-def _say(value: str, ascii: bool, style: str = "", code: str = "") -> Text:
-    """Return ``value`` with the parts between backticks in style ``code``."""
-    text = Text(style=style)
-    for part, is_code in code_spans(ascii_only(value) if ascii else value):
-        text.append(part, style=code if is_code else "")
-    return text
-
-
-def _title(report: Report, width: int, ascii: bool) -> RenderableType:
+def _title(report: Report, pen: _Pen) -> RenderableType:
     """Return the first line: state and bottleneck on the left, confidence on the right."""
     verdict = report.verdict
-    state = view.STATES.get(verdict.state, line(verdict.state, 20))
-    left = f"{state}: {view.bottleneck(verdict.bottleneck)}" if verdict.bottleneck else state
-    if verdict.state == "insufficient":
-        left = f"{state}: {line(verdict.result, 40)}"
-    right = f"confidence: {line(verdict.confidence, 12)}" if verdict.state != "insufficient" else ""
-    grid = Table.grid(expand=True)
-    grid.add_column(ratio=1)
-    grid.add_column(justify="right")
+    what = f": {line(verdict.result, 40)}" if verdict.state == "insufficient" else ""
+    right = "" if verdict.state == "insufficient" else f"confidence: {line(verdict.confidence, 12)}"
+    left = pen.fit(view.label(verdict) + what, pen.width - len(right) - 1)
     style = f"bold {_STATE_COLOURS.get(verdict.state, 'yellow')}"
-    grid.add_row(_say(cut(left, width - len(right) - 1), ascii, style), _say(right, ascii, "dim"))
-    return grid
+    return pen.ends(pen.say(left, style), pen.say(right, "dim"))
 
 
-def _verdict(report: Report, ascii: bool) -> list[RenderableType]:
+def _verdict(report: Report, pen: _Pen) -> list[RenderableType]:
     """Return headline, what it costs, and what limits the confidence."""
     verdict = report.verdict
-    parts: list[RenderableType] = [_say(line(verdict.headline, 480), ascii, "bold", "cyan")]
+    parts: list[RenderableType] = [pen.say(line(verdict.headline, 480), "bold", "cyan")]
     lost, ceiling = view.lost_per_day(report), view.whole(verdict.ceiling_speedup)
-    costs = []
     if lost is not None:
         money = f" ({lost[1]} in money)" if lost[1] else ""
-        costs.append(f"costs {view.share(verdict.share)} of a step, {lost[0]} of 24 h{money}")
-    if ceiling is not None and verdict.state == "bottleneck":
-        costs.append(f"without it at most {view.ratio(ceiling.likely)} faster")
-    if costs:
-        sentence = "; ".join(costs)
-        parts.append(_say(sentence[:1].upper() + sentence[1:] + ".", ascii))
+        limit = "" if ceiling is None else f"; at most {view.ratio(ceiling.likely)} to gain"
+        parts.append(pen.say(f"Lost: {view.share(verdict.share)} of a step, {lost[0]} a day{money}{limit}."))
     if verdict.reasons and verdict.confidence != "high":
-        parts.append(_say(line(" ".join(verdict.reasons[:3]), 240), ascii, "dim"))
+        parts.append(pen.say(pen.fit(line(" ".join(verdict.reasons[:3]), 480), pen.width), "dim"))
     return parts
 
 
-def _steps_line(report: Report, ascii: bool) -> Text:
+def _steps_line(report: Report, pen: _Pen) -> Text:
     """Return the heading of the phases: what a step takes and how many were measured."""
-    assert report.step is not None
     median = view.median_step(report)
-    took = "" if median is None else f": {view.duration(median)} (median of {report.step.count})"
-    return _say(f"Where a step's time goes{took}", ascii, "underline")
+    count = 0 if report.step is None else report.step.count
+    took = "" if median is None else f": {view.duration(median)} (median of {count})"
+    return pen.say(f"Where a step's time goes{took}", "underline")
 
 
-def _phase_rows(report: Report, width: int, ascii: bool) -> RenderableType:
-    """Return a row per phase, longest first, the smallest together in one."""
+def _phase_rows(report: Report, pen: _Pen) -> list[RenderableType]:
+    """Return a line per phase, longest first, the smallest together in one."""
     parts = sorted(view.phases(report), key=lambda part: -part.share)
     shown = parts if len(parts) <= _ROWS else parts[: _ROWS - 1]
+    rows = [(view.phase_label(part.phase), _COLOURS.get(part.phase, "bright_black"), part) for part in shown]
     rest = parts[len(shown) :]
-    grid = Table.grid(padding=(0, 1))
-    for justify in ("left", "right", "right", "left"):
-        grid.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    room = max(4, width - 46)
-    for part in shown:
-        grid.add_row(*_phase_row(part, room, ascii))
     if rest:
         together = PhaseShare(
-            phase=f"{len(rest)} others", seconds=sum(p.seconds for p in rest), share=sum(p.share for p in rest)
+            phase="", seconds=sum(p.seconds for p in rest), share=sum(p.share for p in rest)
         )
-        grid.add_row(*_phase_row(together, room, ascii))
-    return Padding(grid, (0, 0, 0, 2))
+        rows.append((f"{len(rest)} others", "bright_black", together))
+    texts = [
+        (pen.fit(label, 20), view.share(part.share), pen.fit(view.duration(part.seconds), 14))
+        for label, _, part in rows
+    ]
+    wide = [max(cell_len(text[column]) for text in texts) for column in range(3)]
+    room = max(4, pen.width - sum(wide) - 6)
+    lines: list[RenderableType] = []
+    for (label, share, time), (_, colour, part) in zip(texts, rows, strict=True):
+        text = pen.say(f"  {set_cell_size(label, wide[0])} ")
+        text.append_text(pen.say(f"{share:>{wide[1]}} ", "bold"))
+        text.append_text(pen.say(f"{time:>{wide[2]}} ", "dim"))
+        lines.append(text.append(_bar(part.share, room, pen), style=colour))
+    return lines
 
 
-def _phase_row(part: PhaseShare, room: int, ascii: bool) -> tuple[Text, Text, Text, Text]:
-    """Return label, share, time and bar of one phase; a bar of ``room`` columns is the whole step."""
-    cells = min(1.0, max(0.0, part.share)) * room
-    bar = "#" * round(cells) if ascii else "\u2588" * int(cells) + ("\u258c" if cells % 1 >= 0.5 else "")
-    return (
-        _say(cut(view.phase_label(part.phase), 20), ascii),
-        _say(view.share(part.share), ascii, "bold"),
-        _say(view.duration(part.seconds), ascii, "dim"),
-        Text(bar or ("." if ascii else "\u258f"), style=_COLOURS.get(part.phase, "bright_black")),
-    )
+def _bar(share: float, room: int, pen: _Pen) -> str:
+    """Return a bar on a scale where ``room`` columns are the whole step."""
+    cells = min(1.0, max(0.0, share)) * room
+    if pen.ascii:
+        return "#" * round(cells) or "."
+    return "\u2588" * int(cells) + ("\u258c" if cells % 1 >= 0.5 else "") or "\u258f"
 
 
-def _mitigations(report: Report, width: int, ascii: bool) -> list[RenderableType]:
-    """Return the three best: title and gain on one line, basis, effort and risk on the next."""
+def _mitigations(report: Report, pen: _Pen) -> list[RenderableType]:
+    """Return the three best, those that save time per step before those that save steps."""
     per_step = [advice for advice in report.mitigations if not view.fewer_steps(advice)]
-    fewer = len(report.mitigations) - len(per_step)
-    top = (per_step or list(report.mitigations))[:_TOP]
-    more = len(per_step or report.mitigations) - len(top)
-    left = f"What would help{f' ({more} more in the report)' if more > 0 else ''}"
-    parts: list[RenderableType] = [_say(left, ascii, "underline")]
-    for rank, advice in enumerate(top, 1):
-        parts += _mitigation(rank, advice, width, ascii)
-    if fewer and per_step:
-        parts.append(_say(f"To need fewer steps: {fewer} methods in the report.", ascii, "dim"))
+    listed = per_step or list(report.mitigations)
+    hidden = [f"{len(listed) - _TOP} more"] if len(listed) > _TOP else []
+    if per_step and len(per_step) < len(report.mitigations):
+        hidden.append(f"{len(report.mitigations) - len(per_step)} to need fewer steps")
+    heading = "What would help" + (f" ({' and '.join(hidden)} in the report)" if hidden else "")
+    parts: list[RenderableType] = [pen.say(pen.fit(heading, pen.width), "underline")]
+    for rank, advice in enumerate(listed[:_TOP], 1):
+        parts += _mitigation(rank, advice, pen)
     return parts
 
 
-def _mitigation(rank: int, advice: Advice, width: int, ascii: bool) -> list[RenderableType]:
-    """Return the two lines of one mitigation."""
-    found = view.whole(advice.speedup)
+def _mitigation(rank: int, advice: Advice, pen: _Pen) -> list[RenderableType]:
+    """Return title and gain on one line; basis, effort and risk on the next."""
     gain = view.gain(advice)
-    gain = f"gain {gain}" if gain == "unknown" else gain
-    grid = Table.grid(expand=True, padding=(0, 1))
-    grid.add_column(width=1)
-    grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis" if not ascii else "crop")
-    grid.add_column(justify="right", no_wrap=True)
-    title = cut(line(advice.title), max(8, width - len(gain) - 5))
-    grid.add_row(Text(str(rank), style="bold"), _say(title, ascii, "bold"), _say(gain, ascii, "bold green"))
-    words = [view.BASES.get(advice.basis, (line(advice.basis, 20),))[0]]
+    gain = "gain unknown" if gain == "unknown" else gain
+    title = pen.fit(line(advice.title), max(8, pen.width - len(gain) - 4))
+    left = Text(f"{rank} ").append_text(pen.say(title, "bold"))
+    found = view.whole(advice.speedup)
+    basis = view.BASES.get(advice.basis, (line(advice.basis, 20),))[0]
     if found is not None and advice.basis != "unknown" and view.spread(found):
-        words[0] += f" {view.spread(found)}"
-    words.append(f"effort: {view.EFFORTS.get(advice.effort, line(advice.effort, 20))}")
+        basis += f" {view.spread(found)}"
     risk = line(advice.risk[0], 160) if advice.risk else "none known"
-    words.append(f"risk: {risk}")
-    grid.add_row(Text(), _say(cut("; ".join(words), width - 3), ascii, "dim"), Text())
-    return [grid]
+    effort = view.EFFORTS.get(advice.effort, line(advice.effort, 20))
+    detail = pen.fit(f"{basis}; effort: {effort}; risk: {risk}", pen.width - 2)
+    return [pen.ends(left, pen.say(gain, "bold green")), Text("  ").append_text(pen.say(detail, "dim"))]
 
 
-def _footer(report: Report, width: int, ascii: bool) -> list[RenderableType]:
+def _footer(report: Report, pen: _Pen) -> list[RenderableType]:
     """Return one line on what was not measured and one on what measuring cost."""
     parts: list[RenderableType] = []
-    missing = [line(entry.what, 40) for entry in report.not_evaluated]
-    if missing:
-        text, shown = f"Not measured ({len(missing)}): ", 0
-        while shown < len(missing) and len(text) + len(missing[shown]) < width - 6:
-            text += ("" if shown == 0 else ", ") + missing[shown]
-            shown += 1
-        parts.append(_say(cut(text + ("" if shown == len(missing) else ", \u2026"), width), ascii, "dim"))
+    if report.not_evaluated:
+        missing = ", ".join(line(entry.what, 40) for entry in report.not_evaluated[:20])
+        text = f"Not measured ({len(report.not_evaluated)}): {missing}"
+        parts.append(pen.say(pen.fit(text, pen.width), "dim"))
     cost = view.overhead(report) or "not measured"
-    parts.append(_say(cut(f"Cost of measuring: {cost}", width), ascii, "dim"))
+    parts.append(pen.say(pen.fit(f"Cost of measuring: {cost}", pen.width), "dim"))
     return parts

@@ -55,9 +55,9 @@ def _visible(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
-def cut(value: str, limit: int) -> str:
-    """Return ``value`` with at most ``limit`` characters; an ellipsis tells that some are missing."""
-    return value if len(value) <= limit else value[: max(0, limit - 1)].rstrip() + "\u2026"
+def cut(value: str, limit: int, mark: str = "\u2026") -> str:
+    """Return ``value`` with at most ``limit`` characters; ``mark`` tells that some are missing."""
+    return value if len(value) <= limit else value[: max(0, limit - len(mark))].rstrip() + mark
 
 
 def line(value: object, limit: int = 240) -> str:
@@ -85,6 +85,11 @@ def code_spans(value: str) -> list[tuple[str, bool]]:
     if len(parts) % 2 == 0:
         parts[-2:] = ["`".join(parts[-2:])]
     return [(part, index % 2 == 1) for index, part in enumerate(parts) if part]
+
+
+def spans(value: object, limit: int) -> list[tuple[str, bool]]:
+    """Return ``value`` cleaned as by :func:`line` and split as by :func:`code_spans`."""
+    return code_spans(line(value, limit))
 
 
 def links(value: str) -> list[tuple[str, str | None]]:

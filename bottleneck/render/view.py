@@ -102,6 +102,19 @@ def bottleneck(identifier: str | None) -> str:
     return "" if identifier is None else BOTTLENECK_LABELS.get(identifier, title_of(identifier))
 
 
+def label(verdict: Verdict) -> str:
+    """Return the verdict in a few words, such as "Bottleneck: Storage"."""
+    state = STATES.get(verdict.state, line(verdict.state, 20))
+    name = bottleneck(verdict.bottleneck)
+    if not name or verdict.state == "insufficient":
+        return state
+    return (
+        f"{state}: limited by {name[:1].lower()}{name[1:]}"
+        if verdict.state == "healthy"
+        else f"{state}: {name}"
+    )
+
+
 def finite(value: Any) -> float | None:
     """Return ``value`` as a float, or None where it is no finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -117,7 +130,9 @@ def ratio(value: float) -> str:
     """Return a speedup such as "3.4×"."""
     if value >= 100:
         return "over 100×"
-    return f"{value:.0f}×" if value >= 9.95 else f"{value:.1f}×" if value >= 1.995 else f"{value:.2f}×"
+    if value >= 1.195:
+        return f"{value:.0f}×" if value >= 9.95 else f"{value:.1f}×"
+    return f"{value:.2f}".rstrip("0").rstrip(".") + "×"  # near 1 the second digit is the answer
 
 
 def whole(interval: Interval | None) -> Interval | None:
@@ -154,7 +169,7 @@ def before_after(report: Report, advice: Advice) -> tuple[str, str] | None:
     now, found = median_step(report), whole(advice.speedup)
     if now is None or found is None or fewer_steps(advice) or advice.basis in ("unknown", "literature"):
         return None
-    return units.seconds(now), units.seconds(now / found.likely)
+    return duration(now), duration(now / found.likely)
 
 
 def median_step(report: Report) -> float | None:
@@ -249,7 +264,9 @@ def scalar(name: str, value: Any, unit: str | None = None) -> str:
         return line(", ".join(line(part, 100) for part in value[:12]) or "none", 400)
     if isinstance(value, Mapping):
         parts = list(value.items())[:12]
-        return line(", ".join(f"{line(key, 40)}: {scalar(str(key), item)}" for key, item in parts) or "none", 400)
+        return line(
+            ", ".join(f"{line(key, 40)}: {scalar(str(key), item)}" for key, item in parts) or "none", 400
+        )
     if not isinstance(value, (int, float)):
         return line(value, 400)
     found = finite(value)
@@ -261,7 +278,13 @@ def _quantity(name: str, value: float, unit: str | None) -> str:
     if unit and unit not in ("s", "bytes", "frac", "count", "bool", "bytes_per_s", "per_s"):
         return f"{units.count(value)} {line(unit, 30)}"
     if unit is None:
-        endings = (("_bytes_per_s", "bytes_per_s"), ("_per_s", "per_s"), ("_bytes", "bytes"), ("_frac", "frac"), ("_s", "s"))
+        endings = (
+            ("_bytes_per_s", "bytes_per_s"),
+            ("_per_s", "per_s"),
+            ("_bytes", "bytes"),
+            ("_frac", "frac"),
+            ("_s", "s"),
+        )
         unit = next((kind for ending, kind in endings if name.endswith(ending)), "count")
     return units.show(value, unit)
 
@@ -280,11 +303,13 @@ def overhead(report: Report) -> str:
     parts = []
     if finite(cost.get("per_step_frac")) is not None:
         each = finite(cost.get("per_step_s"))
-        parts.append(share(cost["per_step_frac"]) + " of a step" + ("" if each is None else f" ({duration(each)})"))
+        parts.append(
+            share(cost["per_step_frac"]) + " of a step" + ("" if each is None else f" ({duration(each)})")
+        )
     elif finite(cost.get("per_step_s")) is not None:
         parts.append(f"{duration(cost['per_step_s'])} per step")
     if finite(cost.get("cpu_s")) is not None:
-        parts.append(f"{duration(cost['cpu_s'])} of CPU time outside the training")
+        parts.append(f"{duration(cost['cpu_s'])} of CPU time")
     if finite(cost.get("record_bytes")) is not None:
-        parts.append(f"a record of {units.size(float(cost['record_bytes']))}")
+        parts.append(f"{units.size(float(cost['record_bytes']))} on disk")
     return ", ".join(parts)

@@ -120,6 +120,7 @@ class TraceTail:
     def __init__(self, folder: Path) -> None:
         """Follow the trace in a process's ``folder``."""
         self.key = folder.name
+        self.trains: bool | None = None  # set by who follows it, once clear
         self._path = folder / "trace.bin"
         self._reading = _Reading()
 

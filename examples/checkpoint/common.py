@@ -19,7 +19,9 @@ def parse_arguments(description):
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--checkpoints", type=Path, help="folder of the checkpoints (default: a temporary one)")
+    parser.add_argument(
+        "--checkpoints", type=Path, help="folder of the checkpoints (default: a temporary one)"
+    )
     timing.add_option(parser)
     return parser.parse_args()
 

@@ -27,7 +27,7 @@ def parse_arguments(description):
 
 
 def records():
-    """Return the patches as a JSON file would hold them: a list of {"pixels": 3,072 integers, "label": integer}."""
+    """Return the patches as JSON holds them: a list of {"pixels": 3,072 integers, "label": integer}."""
     pixels, labels = data.patches()
     flat = pixels.transpose(0, 3, 1, 2).reshape(len(pixels), -1)
     return [{"pixels": row.tolist(), "label": int(label)} for row, label in zip(flat, labels, strict=True)]

@@ -1,6 +1,7 @@
 """Paragraphs of ever-changing length: arguments, data set and network of train.py and fixed.py."""
 
 import argparse
+import itertools
 import random
 import sys
 from pathlib import Path
@@ -26,26 +27,27 @@ def parse_arguments(description):
 
 
 class Passages(IterableDataset):
-    """Endless batches of passages of the language reference, as long as their shortest: ids (BATCH, length)."""
+    """Endless batches of passages of the language reference: ids, (BATCH, length), length 64 to 512."""
 
     def __init__(self, seed):
         self.text = torch.tensor(list(data.topics().encode("ascii", "replace")))
         self.choose = random.Random(seed)
 
     def __iter__(self):
-        while True:
-            length = self.choose.randint(64, 512)
+        for number in itertools.count():
+            if number % 2 == 0:  # two batches of each length
+                length = self.choose.randint(64, 512)
             starts = [self.choose.randrange(len(self.text) - length) for _ in range(BATCH)]
             yield torch.stack([self.text[start : start + length] for start in starts])
 
 
 class ConvolutionalModel(nn.Module):
-    """Predicts the next character from the 2 to 16 before it, by causal convolutions."""
+    """Predicts the next character from the 8 before it, by causal convolutions."""
 
     def __init__(self, width=96):
         super().__init__()
         self.characters = nn.Embedding(128, width)
-        self.layers = nn.ModuleList(nn.Conv1d(width, width, 2, dilation=2**number) for number in range(4))
+        self.layers = nn.ModuleList(nn.Conv1d(width, width, 2, dilation=2**number) for number in range(3))
         self.head = nn.Linear(width, 128)
 
     def forward(self, ids):

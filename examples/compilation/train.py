@@ -15,7 +15,7 @@ def main():
     args = parse_arguments(__doc__)
     torch.manual_seed(args.seed)
     model = ConvolutionalModel()
-    compiled = torch.compile(model, backend="aot_eager", dynamic=False)
+    compiled = torch.compile(model, backend="eager", dynamic=False)
     optimizer = torch.optim.RMSprop(model.parameters(), lr=args.lr)
     watch = Stopwatch(args.timing)
     for step, ids in enumerate(DataLoader(Passages(args.seed), batch_size=None), start=1):

@@ -1,6 +1,7 @@
-"""Lines of the standard library: arguments, data set and network of train.py and fixed.py."""
+"""Statements of the standard library: arguments, data set and network of train.py and fixed.py."""
 
 import argparse
+import ast
 import sys
 from pathlib import Path
 
@@ -27,34 +28,35 @@ def parse_arguments(description):
     return parser.parse_args()
 
 
-class Lines(Dataset):
-    """Lines of code and whether they are indented; each worker reads and indexes the sources on first use."""
+class Statements(Dataset):
+    """Statements' first lines and whether they assign; a process parses the sources on first use."""
 
-    def __init__(self, size):
-        self.size = size
-        self.lines = None
+    def __init__(self, size, modules=60):
+        self.size, self.modules = size, modules
+        self.statements = None
 
     def __len__(self):
         return self.size
 
-    def index(self):
-        """Return the distinct lines of code, shortest first."""
-        found = set()
-        for source in data.library():
-            for line in source.splitlines():
-                text = line.encode("ascii", "replace")[:LENGTH]
-                if text.strip() and not text.lstrip().startswith(b"#"):
-                    found.add(text)
-        return sorted(found, key=lambda text: (len(text), text))
+    def parse(self):
+        found = {}
+        for source in data.library(self.modules):
+            lines = source.splitlines()
+            for node in ast.walk(ast.parse(source)):
+                if isinstance(node, ast.stmt):
+                    text = lines[node.lineno - 1].strip().encode("ascii", "replace")[:LENGTH]
+                    found[text] = isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign))
+        return sorted(found.items())
 
     def __getitem__(self, position):
-        if self.lines is None:
-            self.lines = self.index()
-        text = self.lines[position * 7919 % len(self.lines)]  # a prime: spreads the choice over all lengths
-        return torch.tensor(list(text.strip().ljust(LENGTH))), float(text.startswith(b" "))
+        if self.statements is None:
+            self.statements = self.parse()
+        # 7919 is prime: the samples lie all over the sorted statements
+        text, assigns = self.statements[position * 7919 % len(self.statements)]
+        return torch.tensor(list(text.ljust(LENGTH))), assigns
 
 
-class LineNet(nn.Module):
+class StatementNet(nn.Module):
     def __init__(self, width=64):
         super().__init__()
         self.characters = nn.Embedding(128, width)

@@ -32,7 +32,7 @@ def parse_arguments(description):
 class Nodes(Dataset):
     """Nodes of parsed modules. Every node knows its parent, every parent its children."""
 
-    def __init__(self, modules=60):
+    def __init__(self, modules=30):
         self.numbers = {kind: number for number, kind in enumerate(KINDS, start=1)}
         self.nodes = []
         for source in data.library(modules):

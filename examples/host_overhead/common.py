@@ -17,7 +17,7 @@ WIDTH = 24
 
 def parse_arguments(description):
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--steps", type=int, help="stop after this many steps")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -25,7 +25,7 @@ def parse_arguments(description):
     return parser.parse_args()
 
 
-def pixel_loader(batch=32):
+def pixel_loader(batch=64):
     """Return a loader of sequences of 64 pixels, (batch, 64, 1), and their digits."""
     images, labels = data.digits()
     return DataLoader(
@@ -42,7 +42,9 @@ class Reader(nn.Module):
     def __init__(self, recurrent, classes=10):
         super().__init__()
         self.recurrent = recurrent
-        self.head = nn.Linear(WIDTH, classes)
+        self.head = nn.Sequential(
+            nn.Linear(WIDTH, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, classes)
+        )
 
     def forward(self, pixels):
         return self.head(self.recurrent(pixels)[:, -1])

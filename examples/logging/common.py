@@ -15,7 +15,7 @@ import timing
 
 def parse_arguments(description):
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--steps", type=int, help="stop after this many steps")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -24,7 +24,7 @@ def parse_arguments(description):
     return parser.parse_args()
 
 
-def digit_loader(batch=256):
+def digit_loader(batch=512):
     images, labels = data.digits()
     dataset = TensorDataset(torch.from_numpy(images).flatten(1), torch.from_numpy(labels))
     return DataLoader(dataset, batch, shuffle=True)
@@ -42,7 +42,7 @@ class Residual(nn.Module):
 
 
 class DeepPerceptron(nn.Module):
-    def __init__(self, width=128, depth=3):
+    def __init__(self, width=160, depth=3):
         super().__init__()
         self.stem = nn.Linear(64, width)
         self.blocks = nn.Sequential(*(Residual(width) for _ in range(depth)))

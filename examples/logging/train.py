@@ -22,8 +22,7 @@ class Trainer:
         self.writer.add_scalar("loss", loss.item(), self.step)
         if self.step % HISTOGRAMS_EVERY == 0:
             for name, parameter in self.model.named_parameters():
-                self.writer.add_histogram(f"parameters/{name}", parameter, self.step)
-                self.writer.add_histogram(f"gradients/{name}", parameter.grad, self.step)
+                self.writer.add_histogram(name, parameter, self.step)
 
     def training_step(self, pixels, labels):
         loss = functional.cross_entropy(self.model(pixels), labels)
@@ -41,7 +40,8 @@ class Trainer:
                 loss = self.training_step(pixels, labels)
                 if self.step == self.args.steps:
                     return
-            print(f"epoch {epoch} step {self.step} loss {loss.item():.3f}")
+            if epoch % 10 == 9:
+                print(f"epoch {epoch} step {self.step} loss {loss.item():.3f}")
 
 
 def main():

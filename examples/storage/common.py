@@ -1,4 +1,4 @@
-"""Handwritten digits behind a slow store: arguments, reader, data set and network of train.py and fixed.py."""
+"""Handwritten digits behind a slow store: what train.py and fixed.py share."""
 
 import argparse
 import io

@@ -1,4 +1,4 @@
-"""Classify handwritten digits that lie as one file each in a store with 4 ms latency per read, six reads at a time."""
+"""Classify handwritten digits from a store with 4 ms latency per read, six reads at a time."""
 
 import torch
 from common import BATCH, DigitNet, Digits, parse_arguments

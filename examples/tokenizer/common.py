@@ -47,7 +47,9 @@ class Tokenizer:
             for word in text.split():
                 counts.update(word[:end] for end in range(1, len(word) + 1))
                 counts.update(word)
-        self.pieces = {piece: number for number, (piece, _) in enumerate(counts.most_common(size - 1), start=1)}
+        self.pieces = {
+            piece: number for number, (piece, _) in enumerate(counts.most_common(size - 1), start=1)
+        }
         self.longest = max(map(len, self.pieces))
 
     def encode(self, text):
@@ -70,7 +72,9 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.pieces = nn.Embedding(vocabulary, width)
         self.places = nn.Embedding(LENGTH, width)
-        layer = nn.TransformerEncoderLayer(width, heads, 2 * width, dropout=0.0, batch_first=True, norm_first=True)
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 2 * width, dropout=0.0, batch_first=True, norm_first=True
+        )
         self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.head = nn.Linear(width, vocabulary)
 

@@ -43,7 +43,7 @@ def gains(pairs: list[tuple[StepTimes, StepTimes]]) -> list[float]:
 
 
 def run(script: Path, steps: int, warmup: int) -> StepTimes:
-    """Run ``script`` for ``steps`` steps and return its step times; its output is shown only where it fails."""
+    """Run ``script`` for ``steps`` steps and return its step times; stderr is shown where it fails."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "times"
         command = [sys.executable, str(script), "--steps", str(steps), "--timing", str(file)]
@@ -90,7 +90,9 @@ def _middle(times: list[StepTimes]) -> StepTimes:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, nargs="+", help="examples/<name>")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=100, help="steps of each run")

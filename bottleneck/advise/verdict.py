@@ -1,0 +1,149 @@
+"""The answer: one bottleneck or none, what it costs, how sure that is, and what to do first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .. import units
+from ..model.finding import Finding, Interval
+from ..model.measurement import Measurements
+from ..model.mitigation import Advice
+from ..model.report import Verdict
+from .confidence import confidence
+from .engine import HEALTHY
+
+BOTTLENECK = 0.10  # share from which a cause is the bottleneck: as torch's noop_hook and Greyhound have it
+UNEXPLAINED = 0.30  # with this much of the step in no known phase, "nothing stands out" would be a guess
+_MOST = 0.99  # share beyond which a ceiling is no longer a statement about this run
+
+RESULTS = {
+    "NO_TORCH": "The script never imported torch, so there was no training to watch.",
+    "NO_STEPS": "No optimizer step was seen, so there is nothing to judge: the script ended before "
+    "it trained, or it trains without torch.optim.",
+    "TOO_FEW_STEPS": "Too few training steps were seen for an answer. Let it run for longer, or use --steps.",
+    "FAILED": "The script failed before enough of the training was seen.",
+    "UNEXPLAINED_TIME": "Most of the missing time lies outside every phase that could be told apart.",
+}
+
+
+def conclude(
+    findings: Sequence[Finding], measurements: Measurements, advice: Sequence[Advice], result: str = "OK"
+) -> Verdict:
+    """Return the verdict on a run.
+
+    Args:
+        findings: In the order of ``judge``.
+        measurements: Of the run.
+        advice: In the order of ``advise``.
+        result: "OK", or why there can be no verdict: NO_TORCH, NO_STEPS, TOO_FEW_STEPS, ...
+    """
+    if result != "OK":
+        return _insufficient(result, RESULTS.get(result, f"No verdict: {result.replace('_', ' ').lower()}."))
+    firing = [finding for finding in findings if finding.state == "fires"]
+    wrong = [finding for finding in firing if finding.bottleneck not in HEALTHY]
+    if any((finding.share or 0.0) >= BOTTLENECK for finding in wrong):
+        return _verdict(
+            "bottleneck", wrong[0], findings, measurements, _headline(wrong[0], measurements, advice)
+        )
+    healthy = next((finding for finding in firing if finding.bottleneck in HEALTHY), None)
+    if healthy is not None:
+        text = (
+            f"{first_sentence(healthy.text)} That is the wanted limit: only doing less work makes it faster."
+        )
+        return _verdict("healthy", healthy, findings, measurements, text + _largest(wrong))
+    other = measurements.number("step.other_frac")
+    if other is not None and other >= UNEXPLAINED:
+        return _insufficient("UNEXPLAINED_TIME", _unexplained(other, measurements))
+    text = f"Nothing stands out: no single cause costs {units.fraction(BOTTLENECK)} of the time or more."
+    return _verdict("healthy", None, findings, measurements, text + _largest(wrong))
+
+
+def _insufficient(result: str, headline: str) -> Verdict:
+    """Return that nothing can be said, and why."""
+    return Verdict(
+        bottleneck=None,
+        family=None,
+        state="insufficient",
+        result=result,
+        share=None,
+        share_basis="unknown",
+        ceiling_speedup=None,
+        confidence="low",
+        headline=headline,
+    )
+
+
+def _verdict(
+    state: str,
+    finding: Finding | None,
+    findings: Sequence[Finding],
+    measurements: Measurements,
+    headline: str,
+) -> Verdict:
+    """Return the verdict that rests on ``finding``, or on none."""
+    level, reasons = confidence(finding, findings, measurements)
+    return Verdict(
+        bottleneck=finding.bottleneck if finding else None,
+        family=finding.family if finding else None,
+        state="bottleneck" if state == "bottleneck" else "healthy",
+        result="OK",
+        share=finding.share if finding else None,
+        share_basis=finding.share_basis if finding else "unknown",
+        ceiling_speedup=ceiling(finding) if finding and state == "bottleneck" else None,
+        confidence=level,
+        headline=headline,
+        reasons=reasons,
+    )
+
+
+def ceiling(finding: Finding) -> Interval | None:
+    """Return the most that any fix of ``finding`` can gain: 1 / (1 - share), over the share's interval."""
+    if finding.share is None:
+        return None
+    low, high = finding.share_interval or (finding.share, finding.share)
+    ends = (min(max(share, 0.0), _MOST) for share in (low, finding.share, high))
+    low, likely, high = (1 / (1 - share) for share in ends)
+    return Interval(low=low, likely=likely, high=high)
+
+
+def _headline(finding: Finding, measurements: Measurements, advice: Sequence[Advice]) -> str:
+    """Return what is wrong and what to do first, for somebody who never profiled anything."""
+    what = (
+        first_sentence(finding.text)
+        or f"{finding.title}: {units.fraction(finding.share or 0.0)} of the time."
+    )
+    best = next((one for one in advice if one.bottleneck == finding.bottleneck), None)
+    return what if best is None else f"{what} {_promise(best, measurements)}"
+
+
+def _promise(best: Advice, measurements: Measurements) -> str:
+    """Return what the best advice would do to the step, with numbers only where there are some."""
+    mean = measurements.number("step.mean_s")
+    if best.speedup is None or mean is None or best.currency != "time_per_step":
+        return f"First thing to try: {best.title}."
+    after = units.seconds(mean / best.speedup.likely)
+    said = "would take about" if best.basis != "literature" else "could take, by published gains,"
+    return f"{best.title}: a step {said} {after} instead of {units.seconds(mean)}."
+
+
+def _largest(wrong: Sequence[Finding]) -> str:
+    """Return a sentence on the largest minor finding, or ""."""
+    if not wrong:
+        return ""
+    top = wrong[0]
+    return f" The largest: {top.title.lower()}, {units.fraction(top.share or 0.0)}."
+
+
+def _unexplained(other: float, measurements: Measurements) -> str:
+    """Return the headline for a step that passes mostly outside every known phase."""
+    where = measurements.labels.get("other.hotspot")
+    place = f", mostly in {where}" if where else ""
+    return (
+        f"{units.fraction(other)} of a step passes in the script's own code outside every known phase{place}."
+    )
+
+
+def first_sentence(text: str) -> str:
+    """Return ``text`` up to its first full stop that ends a sentence."""
+    return re.split(r"(?<=\.)\s+(?=[A-Z0-9`])", text, maxsplit=1)[0]

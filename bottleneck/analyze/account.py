@@ -1,0 +1,72 @@
+"""The whole wall time of the run: nothing lies outside the account."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..model.record import Outcome
+from ..model.report import PHASES, AccountLine
+from .phases import COLUMN
+from .timeline import Timeline
+from .values import Values
+
+_TEXT = {
+    "data_wait": "waiting for data",
+    "h2d": "copying to the device",
+    "other": "other work of the loop",
+    "gc": "garbage collection",
+    "sync": "waiting for the device",
+}
+
+
+def analyse(timeline: Timeline, outcome: Outcome, values: Values) -> None:
+    """Give the ``run.*`` measurements."""
+    wall = (outcome.end_ns - outcome.start_ns) / 1e9
+    startup = (int(timeline.bounds_ns[0]) - outcome.start_ns) / 1e9
+    values.give("run.wall_s", wall)
+    values.give("run.startup_s", startup)
+    if wall > 0:
+        values.give("run.startup_frac", startup / wall)
+    values.give("run.complete", float(outcome.exit_code == 0 and not outcome.stopped_by_us))
+
+
+def lines(timeline: Timeline, outcome: Outcome) -> tuple[AccountLine, ...]:
+    """Return the parts of the run's wall time; their seconds sum to the whole."""
+    start, end = outcome.start_ns, max(outcome.end_ns, int(timeline.bounds_ns[-1]))
+    first, last = int(timeline.bounds_ns[0]), int(timeline.bounds_ns[-1])
+    imported = timeline.trainer.process.header.get("torch_import_ns")
+    imported = min(max(int(imported), start), first) if isinstance(imported, int) else start
+    parts: list[tuple[str, int, str]] = [
+        ("start of Python and its imports", imported - start, "until torch was imported"),
+        ("building data, model and loop", first - imported, "from there to the first step"),
+    ]
+    totals = timeline.totals.sum(axis=0)
+    phases = timeline.phase_ns().sum(axis=0)
+    for name in PHASES:
+        if phases[COLUMN[name]]:
+            note = f"in {len(timeline.totals)} steps"
+            parts.append((_TEXT.get(name, name), int(phases[COLUMN[name]]), note))
+    if totals[COLUMN["pause"]]:
+        parts.append(("our own measuring", int(totals[COLUMN["pause"]]), "excluded from step times"))
+    parts.append(("after the last step", end - last, ""))
+    wall = max(1, end - start)
+    return tuple(
+        AccountLine(name=name, seconds=ns / 1e9, share=ns / wall, note=note) for name, ns, note in parts if ns > 0
+    )
+
+
+def series(timeline: Timeline, most: int = 600) -> list[dict[str, float | bool]]:
+    """Return the steps over time for a picture: at most ``most`` points, each the slowest of its stretch."""
+    seconds = timeline.step_ns / 1e9
+    stride = -(-len(seconds) // most)
+    points: list[dict[str, float | bool]] = []
+    for begin in range(0, len(seconds), stride):
+        worst = begin + int(np.argmax(seconds[begin : begin + stride]))
+        points.append(
+            {
+                "index": worst,
+                "seconds": round(float(seconds[worst]), 9),
+                "timed": bool(timeline.steady.timed[worst]),
+            }
+        )
+    return points

@@ -1,0 +1,119 @@
+"""The training of one process as steps and phases: what every later analysis starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..model.record import Stacks
+from ..model.report import PHASES
+from ..model.span import Kind, Spans
+from .boundaries import Boundaries, find_boundaries
+from .evaluation import Evaluation, find_evaluation
+from .phases import COLUMN, Segments, segment
+from .steady import Steady, find_steady
+from .trainer import Trainer
+
+Ints = npt.NDArray[np.int64]
+_STALLS = ("checkpoint", "evaluation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """Steps of one trainer.
+
+    Attributes:
+        trainer: Whose steps.
+        evaluation: When it evaluated, and which loaders train.
+        boundaries: Where steps end.
+        bounds_ns: Edges of the steps, int64, shape (steps + 1,).
+        totals: ns per step and column of ``phases.COLUMNS``, shape (steps, columns).
+        segments: The whole thread's time, from its first to its last span.
+        steady: Which steps count.
+        micro_batches: Backward passes per step, shape (steps,).
+    """
+
+    trainer: Trainer
+    evaluation: Evaluation
+    boundaries: Boundaries
+    bounds_ns: Ints
+    totals: Ints
+    segments: Segments
+    steady: Steady
+    micro_batches: Ints
+
+    @property
+    def step_ns(self) -> Ints:
+        """Wall time of each step without our own pauses, ns, shape (steps,)."""
+        return self.totals.sum(axis=1) - self.totals[:, COLUMN["pause"]]
+
+    @property
+    def measured(self) -> tuple[int, int]:
+        """Start and end of the steps after warm-up, monotonic ns."""
+        kept = np.flatnonzero(self.steady.settled)
+        if not len(kept):
+            return int(self.bounds_ns[0]), int(self.bounds_ns[-1])
+        return int(self.bounds_ns[kept[0]]), int(self.bounds_ns[-1])
+
+    def phase_ns(self) -> Ints:
+        """Return ns per step and phase of ``PHASES``; compilation joins ``other``, pauses are left out."""
+        phases = self.totals[:, : len(PHASES)].copy()
+        phases[:, COLUMN["other"]] += self.totals[:, COLUMN["compile"]] + self.totals[:, COLUMN["gap"]]
+        return phases
+
+    def mean_phases(self) -> npt.NDArray[np.float64]:
+        """Return the mean step as seconds per phase, shape (len(PHASES),).
+
+        Stalls that come now and then (checkpoints, evaluation) are spread over all settled steps, so that one
+        inside a sampled window is not lost; everything else rests on the timed steps alone.
+        """
+        phases = self.phase_ns()
+        mean = phases[self.steady.timed].mean(axis=0) if self.steady.timed.any() else phases.mean(axis=0)
+        if self.steady.settled.any():
+            for name in _STALLS:
+                mean[COLUMN[name]] = phases[self.steady.settled, COLUMN[name]].mean()
+        result: npt.NDArray[np.float64] = mean / 1e9
+        return result
+
+
+def build(trainer: Trainer, stacks: Sequence[Stacks] = (), queue: int | None = None) -> Timeline | None:
+    """Return the steps of ``trainer``, or None where it took none."""
+    spans = trainer.spans
+    evaluation = find_evaluation(spans)
+    boundaries = find_boundaries(spans, evaluation.end_ns, evaluation.start_ns)
+    if boundaries is None:
+        return None
+    bounds = np.concatenate(([boundaries.first_ns], boundaries.ends_ns)).astype(np.int64)
+    bounds = np.unique(bounds)
+    segments = segment(spans, evaluation, int(spans.start_ns.min()), int(spans.end_ns.max()) + 1)
+    totals = segments.totals(bounds)
+    windows = [(window.start_ns, window.end_ns) for window in stacks]
+    compiled = totals[:, COLUMN["compile"]] > 0
+    steady = find_steady(totals, bounds, _prefetched(trainer) if queue is None else queue, windows, compiled)
+    return Timeline(
+        trainer=trainer,
+        evaluation=evaluation,
+        boundaries=boundaries,
+        bounds_ns=bounds,
+        totals=totals,
+        segments=segments,
+        steady=steady,
+        micro_batches=_per_step(spans, Kind.BACKWARD, bounds),
+    )
+
+
+def _per_step(spans: Spans, kind: Kind, bounds: Ints) -> Ints:
+    """Return how many spans of ``kind`` begin in each step."""
+    counts, _ = np.histogram(spans.start_ns[spans.kind == kind], bounds)
+    return counts.astype(np.int64)
+
+
+def _prefetched(trainer: Trainer) -> int:
+    """Return how many batches the training loader keeps ahead, at most 64."""
+    settings: list[Any] = [event.data for event in trainer.process.told("loader")]
+    ahead = [int(s.get("workers") or 0) * int(s.get("prefetch_factor") or 2) for s in settings]
+    return min(64, max(ahead, default=0))

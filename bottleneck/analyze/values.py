@@ -1,0 +1,102 @@
+"""Collects what the analyses give, checked against the catalogue."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from ..model.measurement import Measurement, Measurements
+from .catalogue import CATALOGUE, LABELS
+
+# Two-sided 95 % quantiles of Student's t by degrees of freedom (any table of the t distribution).
+_T95 = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
+_T95_ABOVE = ((12, 2.179), (15, 2.131), (20, 2.086), (30, 2.042), (60, 2.0), (10**9, 1.96))
+
+
+class Values:
+    """Measurements, labels and reasons under construction."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._values: dict[str, Measurement] = {}
+        self._labels: dict[str, str] = {}
+        self._missing: dict[str, str] = {}
+
+    def give(
+        self, identifier: str, value: float | None, samples: int = 1, interval: tuple[float, float] | None = None
+    ) -> None:
+        """Add one measurement; None and what is no finite number count as not measured."""
+        spec = CATALOGUE[identifier]
+        if value is None or not math.isfinite(value):
+            return
+        if interval is not None and not all(math.isfinite(edge) for edge in interval):
+            interval = None
+        self._values[identifier] = Measurement(
+            id=identifier,
+            value=float(value),
+            unit=spec.unit,
+            samples=int(samples),
+            given_by=spec.given_by,
+            interval=interval,
+        )
+
+    def label(self, identifier: str, text: str) -> None:
+        """Add a text for sentences."""
+        assert identifier in LABELS, identifier
+        if text:
+            self._labels[identifier] = text
+
+    def lack(self, identifier_or_area: str, reason: str) -> None:
+        """Say why a measurement, or a whole area of them, could not be had."""
+        self._missing.setdefault(identifier_or_area, reason)
+
+    def number(self, identifier: str) -> float | None:
+        """Return a value given earlier, or None."""
+        found = self._values.get(identifier)
+        return None if found is None else found.value
+
+    def build(self) -> Measurements:
+        """Return what was collected."""
+        return Measurements(
+            values_by_id=dict(sorted(self._values.items())),
+            labels=dict(sorted(self._labels.items())),
+            missing=dict(sorted(self._missing.items())),
+        )
+
+
+def t95(degrees: int) -> float:
+    """Return the two-sided 95 % quantile of Student's t; infinite without a degree of freedom."""
+    if degrees < 1:
+        return math.inf
+    if degrees in _T95:
+        return _T95[degrees]
+    return next(value for limit, value in _T95_ABOVE if degrees <= limit)
+
+
+def ratio_interval(
+    parts: npt.NDArray[np.float64], wholes: npt.NDArray[np.float64], blocks: int = 20
+) -> tuple[float, float] | None:
+    """Return a 95 % interval of sum(parts) / sum(wholes) by batch means, or None for fewer than four values.
+
+    Consecutive steps are not independent; means of up to 20 consecutive blocks nearly are.
+
+    Args:
+        parts: One value per step, shape (n,).
+        wholes: The same for the denominators.
+        blocks: How many blocks at most.
+
+    Source:
+        Batch means, as in Kalibera and Jones, "Rigorous Benchmarking in Reasonable Time", ISMM 2013.
+    """
+    count = min(blocks, len(parts) // 2)
+    if count < 2 or wholes.sum() <= 0:
+        return None
+    edges = np.linspace(0, len(parts), count + 1).astype(int)
+    shares = np.array(
+        [parts[i:j].sum() / max(wholes[i:j].sum(), 1e-12) for i, j in zip(edges[:-1], edges[1:], strict=True)]
+    )
+    center = float(parts.sum() / wholes.sum())
+    half = t95(count - 1) * float(shares.std(ddof=1)) / math.sqrt(count)
+    return center - half, center + half

@@ -1,0 +1,147 @@
+"""``bottleneck diagnose``: run, measure, diagnose, report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from .. import rulebook
+from ..analyze.progress import look
+from ..collect import folder, session
+from ..collect.launch import end_like
+from ..collect.target import Target, resolve
+from ..collect.watch import Limits
+from ..diagnosis import diagnose as make_report
+from ..errors import BottleneckError
+from ..render import json_report
+from ..rulebook import Rulebook
+from ..store import load
+from . import output
+
+
+@click.command(
+    context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
+    short_help="Run a training script and say what slows it down.",
+)
+@click.option("-m", "module", metavar="MODULE", help="Run a module, as `python -m MODULE` would.")
+@click.option("--python", metavar="PATH", help="Interpreter for the script; it needs torch, not this tool.")
+@click.option(
+    "-o", "out", metavar="DIR", type=click.Path(path_type=Path), help="New folder for record and report."
+)
+@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Measure N steps, then stop the script.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=1), metavar="S", help="Measure for S seconds of steps, then stop."
+)
+@click.option("--full", is_flag=True, help="Let the training run to its own end; only observe.")
+@click.option("--no-stacks", is_flag=True, help="Do not sample Python stacks (py-spy).")
+@click.option("--json", "as_json", is_flag=True, help="Print report.json to stderr instead of the summary.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option(
+    "--rules",
+    "rule_folders",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Add or override rules by those in this folder.",
+)
+@click.argument("target", nargs=-1, type=click.UNPROCESSED, metavar="TARGET [ARGS]...")
+def diagnose(
+    module: str | None,
+    python: str | None,
+    out: Path | None,
+    steps: int | None,
+    seconds: float | None,
+    full: bool,
+    no_stacks: bool,
+    as_json: bool,
+    quiet: bool,
+    rule_folders: tuple[Path, ...],
+    target: tuple[str, ...],
+) -> None:
+    """Run TARGET unmodified, measure where each step's time goes, and say what would help.
+
+    \b
+    TARGET is a script, a module, or a launcher's command after `--`:
+      bottleneck diagnose train.py --epochs 3
+      bottleneck diagnose -m pkg.train --lr 0.1
+      bottleneck diagnose -- torchrun --nproc-per-node 2 train.py
+
+    Options of ours stand before TARGET; everything after it reaches the script. Once enough is measured
+    (at least 30 steps; at most 60 s or 500 steps) the script is stopped as by Ctrl-C, unless --full is given.
+    Exit code: the script's own where it failed by itself, else 0; 2 for a usage error.
+    """
+    what = resolve(module, target, python)
+    book = _rules(rule_folders)
+    limits = _limits(steps, seconds, full, no_stacks)
+    say = (lambda text: None) if quiet else output.say
+    try:
+        run = folder.make(out, what.script)
+    except folder.NoSpace as error:
+        output.say(f"{error}: running the script without measuring it")
+        end_like(session.run_plain(what))
+        return
+    _announce(what, run, limits, say)
+    ended = session.measure(what, run, limits, look, say)
+    _finish(run, book, as_json, quiet)
+    end_like(0 if ended.stopped_by_us else ended.code)
+
+
+def _rules(folders: tuple[Path, ...]) -> Rulebook:
+    """Return the shipped rules with the user's on top; a wrong rule file ends the command before the script starts."""
+    return rulebook.load([rulebook.shipped(), *folders])
+
+
+def _limits(steps: int | None, seconds: float | None, full: bool, no_stacks: bool) -> Limits:
+    """Return when to end the script; an explicit number of steps or seconds is measured in full."""
+    if steps is None and seconds is None:
+        return Limits(full=full, stacks=not no_stacks)
+    return Limits(
+        steps=steps if steps is not None else 10**9,
+        seconds=seconds if seconds is not None else 10**9,
+        least_steps=10**9,
+        full=full,
+        stacks=not no_stacks,
+    )
+
+
+def _announce(what: Target, run: Path, limits: Limits, say: object) -> None:
+    """Say what is about to happen."""
+    assert callable(say)
+    for note in what.notes:
+        say(note)
+    if limits.full:
+        end = "until it ends by itself"
+    else:
+        steps = f"{limits.steps} steps" if limits.steps < 10**9 else ""
+        seconds = f"{limits.seconds:g} s" if limits.seconds < 10**9 else ""
+        most = " or ".join(part for part in (seconds, steps) if part)
+        end = f"then stopping it as Ctrl-C would (at most {most} of measuring; --full lets it finish)"
+    say(f"measuring {what.script}, {end}")
+    say(f"record and report: {run}")
+
+
+def _finish(run: Path, book: Rulebook, as_json: bool, quiet: bool) -> None:
+    """Make the report; whatever goes wrong here, the record stays and the script's exit code counts."""
+    try:
+        report = make_report(load(run), book)
+        if as_json:
+            output.put(json_report.render(report))
+        elif not quiet:
+            output.show(report)
+        page, _ = output.write_report(report, run)
+        if not quiet:
+            output.say(f"report: {page}")
+    except KeyboardInterrupt:
+        output.say(f"report not finished; the record is kept: bottleneck report {run}")
+    except OSError as error:
+        output.say(f"no report: {error.strerror or error} ({run}); run `bottleneck report {run}` once there is space")
+    except BottleneckError as error:
+        output.say(f"no report: {error}")
+    except Exception as error:
+        output.say(
+            f"no report: {type(error).__name__}: {error}; the record is kept, try: bottleneck report {run}"
+        )
+    finally:
+        sys.stdout.flush()

@@ -1,0 +1,60 @@
+"""Writes the report's files beside the record and shows the summary."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from ..model.report import Report
+from ..render import html_report, json_report, terminal_report
+
+
+def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
+    """Write ``report.html`` and ``report.json`` into ``folder``, each whole or not at all; return their paths.
+
+    Raises:
+        OSError: The folder can't be written.
+    """
+    page, data = folder / "report.html", folder / "report.json"
+    _replace(data, json_report.render(report))
+    _replace(page, html_report.render(report))
+    return page, data
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write ``text`` to a temporary file and rename it to ``path``."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix="." + path.name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def show(report: Report) -> None:
+    """Print the summary on stderr: stdout belongs to the script."""
+    terminal = sys.stderr.isatty()
+    color = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    width = min(100, shutil.get_terminal_size((80, 24)).columns) if terminal else 80
+    unicode = (sys.stderr.encoding or "").lower().replace("-", "") in ("utf8", "utf16")
+    put(terminal_report.render(report, width=max(40, width), color=color, ascii=not unicode))
+
+
+def put(text: str) -> None:
+    """Write to stderr what its encoding can take; a closed or full stderr is the user's choice."""
+    encoding = sys.stderr.encoding or "ascii"
+    try:
+        sys.stderr.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+
+
+def say(text: str) -> None:
+    """Print one line of our own on stderr."""
+    put(f"bottleneck: {text}\n")

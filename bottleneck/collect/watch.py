@@ -1,0 +1,220 @@
+"""Follows a running target: when to sample stacks, when enough is known, how to end it."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..model.record import Failure, ProcessRecord, Stacks
+from ..model.span import Kind
+from ..store import TraceTail
+from .launch import Child
+from .stacks import StackSampler
+
+_TICK_S = 0.2
+_LOOK_COST = 0.02  # share of one core the live analysis may use
+_SETTLE_S = 8.0  # rare stalls (gc, checkpoints) need time to show, however fast the steps are
+_STACK_STEPS = 10
+_STACK_S = (4.0, 10.0)  # window of stacks: at least, and at most
+_GRACE_S = 90.0  # for the script's finally blocks; a large checkpoint takes that long
+
+
+class Look(Protocol):
+    """What the watcher needs to know of the measurement so far (see ``analyze/progress.py``)."""
+
+    @property
+    def trainer_pid(self) -> int | None: ...
+    @property
+    def seen(self) -> int: ...
+    @property
+    def timed(self) -> int: ...
+    @property
+    def timed_s(self) -> float: ...
+    @property
+    def step_s(self) -> float: ...
+    @property
+    def largest(self) -> str: ...
+    @property
+    def share(self) -> float: ...
+    @property
+    def half_width(self) -> float: ...
+    @property
+    def updates(self) -> int: ...
+    @property
+    def updates_per_s(self) -> float: ...
+
+
+LookAt = Callable[[Sequence[ProcessRecord], Sequence[Stacks]], Look]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When to end the script.
+
+    Attributes:
+        steps: Most measured steps.
+        seconds: Most seconds of measured steps.
+        least_steps: Steps that are measured in any case.
+        half_width: The share counts as known once half its interval is no wider (a fraction).
+        full: Never end it.
+        stacks: Sample Python stacks.
+    """
+
+    steps: int = 500
+    seconds: float = 60.0
+    least_steps: int = 30
+    half_width: float = 0.05
+    full: bool = False
+    stacks: bool = True
+
+
+class Watcher:
+    """Called a few times a second while the target runs."""
+
+    def __init__(
+        self, run: Path, child: Child, limits: Limits, look_at: LookAt, say: Callable[[str], None], ranks: bool
+    ) -> None:
+        """Follow ``child``, whose agents write below ``run``; ``say`` prints one line."""
+        self.run = run
+        self.child = child
+        self.limits = limits
+        self.look_at = look_at
+        self.say = say
+        self.ranks = ranks
+        self.stacks: list[Stacks] = []
+        self.failures: list[Failure] = []
+        self.stopped = False
+        self.library_paths: tuple[str, ...] = ()
+        self.cpu_s = 0.0
+        self._tails: dict[str, TraceTail] = {}
+        self._sampler: StackSampler | None = None
+        self._sampler_since = (0.0, 0)
+        self._sampled = not limits.stacks
+        self._next_look = 0.0
+        self._next_word = time.monotonic() + 5.0
+        self._asked_at = 0.0
+        self._reminders = 0
+
+    def follow(self) -> int:
+        """Return the target's exit code once it has ended; look, sample and ask it to stop meanwhile."""
+        while (code := self.child.wait(_TICK_S)) is None:
+            if self._asked_at:
+                self._insist()
+            elif time.monotonic() >= self._next_look:
+                begin = time.process_time()
+                self._step()
+                cost = time.process_time() - begin
+                self._next_look = time.monotonic() + max(0.4, cost / _LOOK_COST)
+        self._end_sampling()
+        return code
+
+    def _step(self) -> None:
+        """Look once and act on it."""
+        look = self.look_at(self._records(), self.stacks)
+        if look.trainer_pid is None:
+            return
+        self._sample(look)
+        if not self.limits.full and self._sampled and self._is_enough(look):
+            self._ask(look)
+        elif time.monotonic() >= self._next_word and look.step_s:
+            self._next_word = time.monotonic() + 5.0
+            self.say(_describe(look))
+
+    def _records(self) -> list[ProcessRecord]:
+        """Return what the training processes wrote so far; workers are left for the end."""
+        for path in self.run.glob("p*-*"):
+            if path.name not in self._tails:
+                self._tails[path.name] = TraceTail(path)
+        records = []
+        for tail in self._tails.values():
+            if tail.trains is False:
+                continue
+            tail.poll()
+            record = tail.record()
+            if tail.trains is None and len(record.spans) > 200:
+                kinds = set(record.spans.kind.tolist())
+                tail.trains = bool(kinds & {int(Kind.OPTIMIZER), int(Kind.BACKWARD)})
+                if not tail.trains and int(Kind.BATCH) not in kinds:
+                    tail.trains = None  # not clear yet: only loader workers are let go
+            records.append(record)
+        return records
+
+    def _sample(self, look: Look) -> None:
+        """Run the window of stack samples: from the third step on, for some seconds and steps."""
+        if self._sampled or look.seen < 3:
+            return
+        if self._sampler is None:
+            assert look.trainer_pid is not None
+            out = self.run / "stacks-0.json"
+            self._sampler = StackSampler(look.trainer_pid, out, library_paths=self.library_paths)
+            self._sampler_since = (time.monotonic(), look.seen)
+            if not self._sampler.start():
+                self._end_sampling()
+            return
+        since, seen = self._sampler_since
+        elapsed, steps = time.monotonic() - since, look.seen - seen
+        if elapsed >= _STACK_S[1] or (elapsed >= _STACK_S[0] and steps >= _STACK_STEPS) or not self._sampler.running:
+            self._end_sampling()
+
+    def _end_sampling(self) -> None:
+        """End the stack window, if one is open."""
+        sampler, self._sampler = self._sampler, None
+        if sampler is None:
+            return
+        self._sampled = True
+        found = sampler.stop()
+        self.cpu_s += sampler.cpu_s
+        if found is not None:
+            self.stacks.append(found)
+        elif sampler.failure:
+            self.failures.append(Failure(collector="stacks", reason=sampler.failure))
+
+    def _is_enough(self, look: Look) -> bool:
+        """Return whether the answer is known or a limit is reached."""
+        if look.timed >= self.limits.steps or look.timed_s >= self.limits.seconds:
+            return True
+        known = look.half_width <= self.limits.half_width
+        return look.timed >= self.limits.least_steps and known and look.timed_s >= _SETTLE_S
+
+    def _ask(self, look: Look) -> None:
+        """Ask the agents to stop: at once, or with several ranks at a step none of them has reached yet."""
+        ahead = math.ceil(look.updates_per_s * 1.5) + 2 if self.ranks else 0
+        try:
+            temporary = self.run / ".stop"
+            temporary.write_text(str(look.updates + ahead), encoding="ascii")
+            temporary.replace(self.run / "stop")
+        except OSError as error:
+            self.failures.append(Failure(collector="stop", reason=f"the script could not be asked to stop: {error}"))
+            self.limits = Limits(full=True)
+            return
+        self._asked_at = time.monotonic()
+        self.stopped = True
+        self.say(f"enough measured ({look.timed} steps); stopping the script as Ctrl-C would")
+
+    def _insist(self) -> None:
+        """Repeat the request to a script that goes on: Ctrl-C once more, then SIGTERM, then SIGKILL."""
+        waited = time.monotonic() - self._asked_at
+        ladder = (
+            (_GRACE_S / 3, signal.SIGINT, "still running; pressing Ctrl-C once more"),
+            (_GRACE_S, signal.SIGTERM, "still running; asking it to terminate"),
+            (_GRACE_S * 1.5, signal.SIGKILL, "still running; ending it"),
+        )
+        if self._reminders < len(ladder) and waited > ladder[self._reminders][0]:
+            _, number, text = ladder[self._reminders]
+            self._reminders += 1
+            self.say(text)
+            self.child.send(number)
+
+
+def _describe(look: Look) -> str:
+    """Return one line on how far the measurement has come."""
+    step = f"{look.step_s * 1e3:.3g} ms"
+    if not math.isfinite(look.half_width):
+        return f"{look.seen} steps seen, about {step} each; settling"
+    share = f"{look.largest} {look.share * 100:.0f} % (±{look.half_width * 100:.0f})"
+    return f"{look.timed} steps measured, about {step} each; {share}"

@@ -1,0 +1,253 @@
+"""A record and a rulebook -> the report. Pure: the same record and rules give the same report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .advise.engine import advise
+from .advise.verdict import conclude
+from .analyze import account, hot_code, input_pipeline
+from .analyze.catalogue import CATALOGUE
+from .analyze.measure import Analysed, analyse
+from .analyze.timeline import Timeline
+from .diagnose.engine import judge
+from .model.finding import Finding
+from .model.measurement import Measurements
+from .model.record import RunRecord
+from .model.report import PHASES, PhaseShare, Report, StepSummary, Unmeasured, Verdict
+from .model.span import Kind
+from .rulebook import Rulebook
+
+_BLIND = {
+    "training_time": "depends on this machine; says nothing of why",
+    "throughput": "hides how much is learned from a sample",
+    "parameters": "says little about time: shared, sparse and embedding parameters cost differently",
+    "flops": "ignores memory traffic and everything that is no arithmetic",
+    "electricity": "needs a meter: NVML or RAPL",
+    "carbon": "follows from electricity and the grid's intensity",
+    "operand_bytes": "orders memory-bound variants, misses caches",
+}
+
+
+def diagnose(record: RunRecord, book: Rulebook) -> Report:
+    """Return the report on ``record`` under the rules of ``book``."""
+    analysed = analyse(record)
+    measurements = analysed.measurements
+    findings = judge(measurements, book.bottlenecks.values()) if analysed.timelines else ()
+    advice, rejected = advise(findings, measurements, book.mitigations.values())
+    verdict = conclude(findings, measurements, advice, _result(analysed, record))
+    first = analysed.timelines[0] if analysed.timelines else None
+    return Report(
+        verdict=_with_reasons(verdict, record),
+        step=_step(first, record, analysed) if first else None,
+        findings=findings,
+        mitigations=advice if verdict.state != "insufficient" else (),
+        rejected=rejected,
+        not_evaluated=_not_evaluated(findings, measurements, record),
+        efficiency=_efficiency(measurements),
+        ranks=tuple(_rank(timeline) for timeline in analysed.timelines),
+        environment=_environment(record, first),
+        overhead=_overhead(record, first),
+        run=_run(record, analysed, first),
+        measurements=_plain(measurements),
+        pictures=_pictures(first, record, analysed) if first else {},
+    )
+
+
+def _result(analysed: Analysed, record: RunRecord) -> str:
+    """Return the named result; a script that failed before enough was seen is told apart from one that just ended."""
+    failed = record.outcome.exit_code not in (0, None) and not record.outcome.stopped_by_us
+    return "FAILED" if analysed.result != "OK" and failed else analysed.result
+
+
+def _with_reasons(verdict: Verdict, record: RunRecord) -> Verdict:
+    """Return the verdict with what the run's end means for it."""
+    return replace(verdict, reasons=(*verdict.reasons, *_cut_short(record)))
+
+
+def _cut_short(record: RunRecord) -> tuple[str, ...]:
+    """Return why the record may be partial, in one sentence each."""
+    outcome = record.outcome
+    found = []
+    if outcome.signal and not outcome.stopped_by_us:
+        found.append(f"The run was cut short: the script was ended by {outcome.signal}.")
+    elif outcome.exit_code is None:
+        found.append("The run was cut short: the command that measured it was killed.")
+    elif outcome.exit_code and not outcome.stopped_by_us:
+        found.append(f"The run was cut short: the script ended with exit code {outcome.exit_code}.")
+    found += [f"Process {p.pid}: {p.damage}." for p in record.processes if p.damage]
+    return tuple(found)
+
+
+def _step(timeline: Timeline, record: RunRecord, analysed: Analysed) -> StepSummary:
+    """Return where a step's time goes."""
+    seconds = timeline.step_ns[timeline.steady.timed] / 1e9
+    mean = timeline.mean_phases()
+    whole = max(float(mean.sum()), 1e-12)
+    made_of = hot_code.made_of(timeline, record.stacks, analysed.library_paths)
+    phases = []
+    for number, phase in enumerate(PHASES):
+        share = float(mean[number]) / whole
+        parts = tuple((text, part * share) for text, part in made_of.get(phase, ()))
+        phases.append(PhaseShare(phase=phase, seconds=float(mean[number]), share=share, made_of=parts))
+    return StepSummary(
+        count=len(seconds),
+        seen=len(timeline.totals),
+        excluded=dict(timeline.steady.excluded),
+        seconds=_spread(seconds, whole),
+        phases=tuple(phases),
+        definition=timeline.boundaries.definition,
+    )
+
+
+def _spread(seconds: np.ndarray[Any, np.dtype[np.float64]], mean: float) -> dict[str, float]:
+    """Return the distribution of step time; ``mean`` has stalls spread over the steps between them."""
+    if not len(seconds):
+        return {}
+    return {
+        "median": float(np.median(seconds)),
+        "mean": mean,
+        "p05": float(np.percentile(seconds, 5)),
+        "p95": float(np.percentile(seconds, 95)),
+        "min": float(seconds.min()),
+        "max": float(seconds.max()),
+    }
+
+
+def _not_evaluated(
+    findings: tuple[Finding, ...], measurements: Measurements, record: RunRecord
+) -> tuple[Unmeasured, ...]:
+    """Return rules that lacked an input, then collectors that failed, each with the reason."""
+    rows = []
+    for finding in findings:
+        if finding.state == "unknown":
+            why = "; ".join(f"{name}: {measurements.why_missing(name)}" for name in finding.missing[:3])
+            rows.append(Unmeasured(what=f"rule {finding.rule}", reason=why))
+        elif finding.state == "error":
+            rows.append(Unmeasured(what=f"rule {finding.rule}", reason=finding.error or "failed"))
+    rows += [Unmeasured(what=failure.collector, reason=failure.reason) for failure in record.failures]
+    return tuple(dict.fromkeys(rows))
+
+
+def _efficiency(measurements: Measurements) -> dict[str, Any]:
+    """Return the metrics of the survey's section 2.2 that this run gives, and what each is blind to."""
+    step, batch = measurements.number("step.mean_s"), measurements.number("input.batch_size")
+    micro = measurements.number("step.micro_batches") or 1.0
+    samples = batch * micro / step if step and batch else None
+    rows: list[tuple[str, float | None, str]] = [
+        ("training_time", step, "s per step"),
+        ("throughput", samples, "samples per s"),
+        ("parameters", measurements.number("model.parameters"), ""),
+        ("flops", None, "per step"),
+        ("operand_bytes", None, "bytes per step"),
+        ("electricity", None, "J per step"),
+        ("carbon", None, "g per step"),
+    ]
+    return {name: {"value": value, "unit": unit, "blind_to": _BLIND[name]} for name, value, unit in rows}
+
+
+def _rank(timeline: Timeline) -> dict[str, Any]:
+    """Return one rank's line."""
+    process = timeline.trainer.process
+    timed = timeline.step_ns[timeline.steady.timed]
+    return {
+        "rank": process.rank if process.rank is not None else 0,
+        "host": process.header.get("host", ""),
+        "pid": process.pid,
+        "steps": len(timeline.totals),
+        "step_s": float(np.median(timed)) / 1e9 if len(timed) else None,
+    }
+
+
+def _environment(record: RunRecord, timeline: Timeline | None) -> dict[str, Any]:
+    """Return machine and versions as flat facts."""
+    about: Mapping[str, Any] = record.environment
+    cpu, memory, python = (about.get(key) or {} for key in ("cpu", "memory", "python"))
+    header = timeline.trainer.process.header if timeline else {}
+    facts = {
+        "machine": cpu.get("model"),
+        "cores": cpu.get("usable_cores"),
+        "memory_bytes": memory.get("limit_bytes") or memory.get("total_bytes"),
+        "os": (about.get("os") or {}).get("name"),
+        "python": header.get("python") or python.get("version"),
+        "torch": header.get("torch"),
+        "cuda": header.get("cuda") or None,
+        "container": about.get("container"),
+        "filesystem": (about.get("disk") or {}).get("cwd"),
+    }
+    variables = [f"{name}={value}" for name, value in (about.get("variables") or {}).items()]
+    facts["variables"] = variables or None
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _overhead(record: RunRecord, timeline: Timeline | None) -> dict[str, Any]:
+    """Return what measuring cost: in the training (spans times the cost of one, measured there) and beside it."""
+    found: dict[str, Any] = dict(record.overhead)
+    if timeline is None or not len(timeline.totals):
+        return found
+    process = timeline.trainer.process
+    start, end = timeline.measured
+    inside = (process.spans.start_ns >= start) & (process.spans.start_ns < end) & (process.spans.kind != Kind.PAUSE)
+    steps = max(1, int(timeline.steady.settled.sum()))
+    spans = float(np.count_nonzero(inside)) / steps
+    cost = process.header.get("span_cost_ns")
+    step = float(timeline.mean_phases().sum())
+    if isinstance(cost, (int, float)) and step > 0:
+        per_step = spans * (float(cost) + _AROUND_NS) / 1e9
+        found |= {"per_step_s": per_step, "per_step_frac": per_step / step, "spans_per_step": spans}
+        found["note"] = "estimated: spans per step times what one costs, measured at the start of the training"
+    return found
+
+
+# What a hook adds around its span: two clock readings, flags, one more Python frame. `make bench` prints the
+# cost of each hook; the dearest, a loader's next(), is 1.9 us with its span (0.5 us).
+_AROUND_NS = 1_400.0
+
+
+def _run(record: RunRecord, analysed: Analysed, timeline: Timeline | None) -> dict[str, Any]:
+    """Return command, times, outcome and where the whole wall time went."""
+    outcome = record.outcome
+    return {
+        "id": record.run_id,
+        "command": list(record.command.get("argv", ())),
+        "form": record.command.get("form"),
+        "script": record.command.get("script"),
+        "started": record.started,
+        "wall_s": (outcome.end_ns - outcome.start_ns) / 1e9,
+        "exit_code": outcome.exit_code,
+        "signal": outcome.signal,
+        "stopped_by_us": outcome.stopped_by_us,
+        "status": "partial" if _cut_short(record) else "complete",
+        "result": _result(analysed, record),
+        "reasons": list(_cut_short(record)),
+        "account": list(account.lines(timeline, outcome)) if timeline else [],
+        "tool_version": record.tool_version,
+    }
+
+
+def _plain(measurements: Measurements) -> dict[str, Any]:
+    """Return every measurement with unit, interval, samples, source and meaning."""
+    return {
+        key: {
+            "value": m.value,
+            "unit": m.unit,
+            "interval": m.interval,
+            "samples": m.samples,
+            "given_by": m.given_by,
+            "meaning": CATALOGUE[key].meaning,
+        }
+        for key, m in measurements.items()
+    }
+
+
+def _pictures(timeline: Timeline, record: RunRecord, analysed: Analysed) -> dict[str, Any]:
+    """Return the data behind the pictures."""
+    return {
+        "steps": account.series(timeline),
+        "input": input_pipeline.picture(timeline, analysed.makers),
+        "stacks": hot_code.picture(timeline, analysed.makers, record.stacks, analysed.library_paths),
+    }

@@ -1,0 +1,234 @@
+"""What a change would do to the step, by the name of the model that a mitigation asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import sqrt
+
+from ..model.finding import Basis, Interval
+from ..model.measurement import Measurements
+from .loader import MAX_WORKERS
+from .pipeline import Measured, measured_pipeline
+from .walls import LIMIT_REACHED, next_wall
+
+Arguments = Mapping[str, "float | None"]
+
+SIMULATION_ERROR = 0.15  # 90 % of what-if predictions are to lie within this of the real step (causal.md, b)
+LEAST_LEFT = 0.01  # of a step that stays whatever is removed: no prediction beyond a hundredfold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a change would gain.
+
+    Attributes:
+        speedup: Old over new time; None where nothing supports a figure.
+        basis: Where it comes from.
+        after_s: Likely mean step afterwards, in seconds; None where unknown or where steps keep their length.
+        next_wall: The bottleneck that limits the step afterwards, where the model can tell.
+    """
+
+    speedup: Interval | None
+    basis: Basis
+    after_s: float | None = None
+    next_wall: str | None = None
+
+
+UNKNOWN = Estimate(speedup=None, basis="unknown")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What the literature reports of a mitigation.
+
+    Attributes:
+        scope: What the factor speaks of: "phase", "step" or the whole training ("total").
+        low: Least speed-up reported.
+        high: Largest.
+    """
+
+    scope: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is to be predicted.
+
+    Attributes:
+        measurements: Of the run.
+        arguments: The model's arguments, None where one could not be computed.
+        bottleneck: What the change is to relieve.
+        share: Share of the step that the bottleneck costs: what a phase is, and the bound of every gain.
+        published: What the literature reports, where it may be shown.
+        fewer_steps: The change cuts the number of steps; the share of a step is no bound then.
+    """
+
+    measurements: Measurements
+    arguments: Arguments
+    bottleneck: str | None = None
+    share: float | None = None
+    published: Published | None = None
+    fewer_steps: bool = False
+
+
+def estimate(model: str, question: Question) -> Estimate:
+    """Return what the model called ``model`` predicts; unknown where an input is missing.
+
+    Raises:
+        KeyError: There is no such model; ``MODELS`` has their names and arguments.
+    """
+    predicted = MODELS[model].predict(question)
+    if question.fewer_steps or predicted.speedup is None or question.share is None:
+        return predicted
+    return _bounded(predicted, 1 / max(1 - question.share, LEAST_LEFT), question.measurements)
+
+
+def _bounded(predicted: Estimate, bound: float, measurements: Measurements) -> Estimate:
+    """Return ``predicted`` with no gain above what taking the bottleneck away altogether gives."""
+    assert predicted.speedup is not None
+    low, likely, high = (
+        min(value, bound)
+        for value in (predicted.speedup.low, predicted.speedup.likely, predicted.speedup.high)
+    )
+    mean = measurements.number("step.mean_s")
+    after = mean / likely if mean is not None and predicted.after_s is not None else None
+    return replace(predicted, speedup=Interval(low=low, likely=likely, high=high), after_s=after)
+
+
+def _remove(question: Question) -> Estimate:
+    """Amdahl's law: ``seconds`` of the step, or a ``fraction`` of it, go away, ``low`` to ``high`` times."""
+    mean = question.measurements.number("step.mean_s")
+    arguments = question.arguments
+    seconds = arguments.get("seconds")
+    if "seconds" not in arguments:
+        part = arguments.get("fraction", 1.0)
+        seconds = None if part is None or mean is None else part * mean
+    low, high = arguments.get("low", 1.0), arguments.get("high", 1.0)
+    if mean is None or seconds is None or low is None or high is None:
+        return UNKNOWN
+    return _less(question, mean, (seconds * low, seconds * (low + high) / 2, seconds * high), "phase")
+
+
+def _amortise(question: Question) -> Estimate:
+    """A stall of ``seconds`` every ``interval`` steps comes ``times`` as seldom."""
+    mean = question.measurements.number("step.mean_s")
+    seconds, interval, times = (question.arguments.get(name) for name in ("seconds", "interval", "times"))
+    if mean is None or seconds is None or interval is None or times is None or interval <= 0 or times <= 0:
+        return UNKNOWN
+    saved = seconds / interval * (1 - 1 / times)
+    return _less(question, mean, (saved, saved, saved), "phase")
+
+
+def _less(question: Question, mean: float, saved: tuple[float, ...], basis: Basis) -> Estimate:
+    """Return the estimate of a step that is ``saved`` (low, likely, high) seconds shorter."""
+    if mean <= 0:
+        return UNKNOWN
+    low, likely, high = (mean / max(mean - max(one, 0.0), mean * LEAST_LEFT) for one in sorted(saved))
+    after = mean / likely
+    return Estimate(
+        speedup=Interval(low=low, likely=likely, high=high),
+        basis=basis,
+        after_s=after,
+        next_wall=next_wall(question.measurements, question.bottleneck, mean - after),
+    )
+
+
+def _loader(question: Question) -> Estimate:
+    """The loader with ``workers``, its CPU and blocked times scaled by ``cpu_factor`` and ``io_factor``."""
+    workers = question.arguments.get("workers")
+    cpu, io = question.arguments.get("cpu_factor", 1.0), question.arguments.get("io_factor", 1.0)
+    if workers is None or cpu is None or io is None:
+        return UNKNOWN
+    count = max(0, min(int(workers), MAX_WORKERS))
+    cpu, io = max(cpu, 0.0), max(io, 0.0)
+    measured = measured_pipeline(question.measurements)
+    if measured is None or not measured.trusted:
+        return _bracket(question, count, cpu, io)
+    return _simulated(question, measured, count, (cpu, io))
+
+
+def _simulated(
+    question: Question, measured: Measured, workers: int, factors: tuple[float, float]
+) -> Estimate:
+    """Return what the recursion gives, relative to what it gives for the current settings."""
+    now = measured.pipeline
+    changed = replace(now, workers=workers, cpu_s=now.cpu_s * factors[0], io_s=now.io_s * factors[1])
+    before, after = measured.simulate(now), measured.simulate(changed)
+    mean = question.measurements.number("step.mean_s") or measured.steady_s
+    others = mean - measured.steady_s  # starts of epochs stay as they are
+    step = measured.steady_s * after / before + others
+    least = min(step, now.step_s * measured.batch_steps + others)
+    fast = max(step * (1 - SIMULATION_ERROR), least)
+    slow = step * (1 + SIMULATION_ERROR) if step >= mean else min(step * (1 + SIMULATION_ERROR), mean)
+    at_limit = step <= least * LIMIT_REACHED
+    return Estimate(
+        speedup=Interval(low=mean / slow, likely=mean / step, high=mean / fast),
+        basis="simulation",
+        after_s=step,
+        next_wall=next_wall(question.measurements, question.bottleneck, mean - step)
+        if at_limit
+        else "dataloader",
+    )
+
+
+def _bracket(question: Question, workers: int, cpu: float, io: float) -> Estimate:
+    """Return the range between the chord and the bound of a convex step time (causal.md, 3.2).
+
+    Making batches faster by a factor f gains at least (1 - 1/f) of what taking the wait away gains,
+    and at most all of it.
+    """
+    measurements = question.measurements
+    mean, wait = measurements.number("step.mean_s"), measurements.number("input.wait_frac")
+    now, busy = measurements.number("input.workers"), measurements.number("input.cpu_frac")
+    if mean is None or wait is None or now is None:
+        return UNKNOWN
+    share = 0.5 if busy is None else busy
+    scaled = cpu if cpu == io else share * cpu + (1 - share) * io
+    part = 1 - scaled * max(now, 1.0) / max(workers, 1)
+    if part <= 0:
+        return UNKNOWN
+    low, high = part * wait * mean, wait * mean
+    return _less(question, mean, (low, sqrt(low * high), high), "bracket")
+
+
+def _literature(question: Question) -> Estimate:
+    """The published range; of a phase by Amdahl's law on the bottleneck's share."""
+    published = question.published
+    if published is None or published.low <= 0 or published.high < published.low:
+        return UNKNOWN
+    factors = (published.low, sqrt(published.low * published.high), published.high)
+    if published.scope == "phase":
+        if question.share is None:
+            return UNKNOWN
+        share = question.share
+        factors = tuple(1 / (1 - share + share / factor) for factor in factors)  # type: ignore[assignment]
+    mean = question.measurements.number("step.mean_s")
+    after = None if mean is None or question.fewer_steps else mean / factors[1]
+    speedup = Interval(low=factors[0], likely=factors[1], high=factors[2])
+    return Estimate(speedup=speedup, basis="literature", after_s=after)
+
+
+def _none(question: Question) -> Estimate:
+    """Nothing supports a figure."""
+    return UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model: its function, the arguments it must have, and those it may have."""
+
+    predict: Callable[[Question], Estimate]
+    needs: frozenset[str] = frozenset()
+    takes: frozenset[str] = frozenset()
+
+
+MODELS: Mapping[str, Model] = {
+    "loader": Model(_loader, frozenset({"workers"}), frozenset({"cpu_factor", "io_factor"})),
+    "remove": Model(_remove, frozenset(), frozenset({"seconds", "fraction", "low", "high"})),
+    "amortise": Model(_amortise, frozenset({"seconds", "interval", "times"})),
+    "literature": Model(_literature),
+    "none": Model(_none),
+}
