@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from ..model.code import AGENT, is_users
 from ..model.record import StackCount, Stacks
 
 Frame = tuple[str, str, int]
-_AGENT = "_trainbottleneck_agent"
 _OF_WRAPPER: Mapping[tuple[str, str], str] = {
     ("model_calls.py", "_timed_call"): "forward",
     ("model_calls.py", "run_backward"): "backward",
@@ -58,7 +58,7 @@ def phase_of(frames: Sequence[Frame]) -> str:
     """Return the phase a stack of the training thread belongs to, by its innermost wrapper."""
     for function, file, _ in reversed(frames):
         name = PurePath(file).name
-        if _AGENT in file:
+        if AGENT in file:
             found = _OF_WRAPPER.get((name, function))
             if found is not None:
                 return found
@@ -70,39 +70,32 @@ def phase_of(frames: Sequence[Frame]) -> str:
 def innermost(counts: StackCount, library_paths: Sequence[str]) -> Frame | None:
     """Return the innermost frame of the user's own code, or None where there is none."""
     for frame in reversed(counts.frames):
-        if is_own(frame[1], library_paths):
+        if is_users(frame[1], library_paths):
             return frame
     return None
 
 
-def is_own(file: str, library_paths: Sequence[str]) -> bool:
-    """Return whether ``file`` is the user's code: no library, no agent, nothing frozen."""
-    if not file or file.startswith("<") or _AGENT in file:
-        return False
-    return not any(file.startswith(path) for path in library_paths) and "site-packages" not in file
-
-
 def is_logging(counts: StackCount, library_paths: Sequence[str]) -> bool:
     """Return whether a stack outside all hooks writes logs: by library, by the call on its line, by its name."""
-    libraries = [file for _, file, _ in counts.frames if not is_own(file, library_paths)]
+    libraries = [file for _, file, _ in counts.frames if not is_users(file, library_paths)]
     if any(part in file for file in libraries for part in _LOG_PACKAGES):
         return True
     if _LOG_CALL.search(counts.source):
         return True
-    own = [frame for frame in counts.frames if is_own(frame[1], library_paths)]
+    own = [frame for frame in counts.frames if is_users(frame[1], library_paths)]
     return any(_LOG_NAME.search(function.rsplit(".", 1)[-1].lower()) for function, _, _ in own[1:])
 
 
 def is_batch_making(counts: StackCount, library_paths: Sequence[str]) -> bool:
     """Return whether a stack outside all hooks makes a batch, judged by the names of the functions on it."""
-    own = [frame for frame in counts.frames if is_own(frame[1], library_paths)]
+    own = [frame for frame in counts.frames if is_users(frame[1], library_paths)]
     return any(_BATCH_NAME.search(function.rsplit(".", 1)[-1].lower()) for function, _, _ in own[1:])
 
 
 def makes_batch(frames: Iterable[Frame]) -> bool:
     """Return whether a stack is inside a fetcher: in a worker, everything else is waiting for work."""
     return any(
-        (function == "fetch" and (_AGENT in file or file.endswith("/_utils/fetch.py"))) for function, file, _ in frames
+        (function == "fetch" and (AGENT in file or file.endswith("/_utils/fetch.py"))) for function, file, _ in frames
     )
 
 
@@ -156,7 +149,7 @@ def flame(counts: Sequence[StackCount], most: int = 400) -> dict[str, object]:
 
 def without_agent(counts: StackCount) -> StackCount:
     """Return the stack without our own frames."""
-    frames = tuple(frame for frame in counts.frames if _AGENT not in frame[1])
+    frames = tuple(frame for frame in counts.frames if AGENT not in frame[1])
     return StackCount(
         pid=counts.pid, thread=counts.thread, frames=frames, count=counts.count, source=counts.source
     )

@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ..model.code import is_users
 from ..model.record import StackCount
+from ..store.stacks import MOST_FRAMES, MOST_STACKS
 from .redact import redact_text
 
 Frame = tuple[str, str, int]
-# 4,000 stacks hold all but single samples of a minute: the rest is noise that no report shows.
-MOST_STACKS = 4000
-MOST_FRAMES = 256  # deeper is recursion; the innermost ones are kept
 LONGEST_NAME = 200
 LONGEST_PATH = 1024
 _MOST_FILES = 1000
@@ -101,19 +100,6 @@ def parse_raw(text: str, pid: int = 0) -> tuple[StackCount, ...]:
         StackCount(pid=key[0], thread=key[1], frames=key[2], count=min(count, _LARGEST_INT))
         for key, count in ordered
     )
-
-
-def is_users(file: str, library_paths: Iterable[str]) -> bool:
-    """Return whether ``file`` is the user's own code.
-
-    It is not where it lies under one of ``library_paths`` (the standard library and the package
-    folders of the interpreter that trains, the agent's boot folder), in any folder called
-    site-packages or dist-packages, or where it is no file at all ("<frozen importlib>", "<string>").
-    """
-    path = file.replace("\\", "/")
-    if not path or path.startswith("<") or "/site-packages/" in path or "/dist-packages/" in path:
-        return False
-    return not any(path.startswith(folder.replace("\\", "/").rstrip("/") + "/") for folder in library_paths)
 
 
 class _Sources:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..model.record import Failure, SystemSample
-from .sample_log import NAME, SampleLog, halve
+from ..store.samples import NAME, SampleLog, halve
 
 PERIOD_S = 0.5
 # We may take this share of one core for looking: a slower machine is looked at less often.

@@ -35,9 +35,10 @@ from typing import IO
 import psutil
 
 from ..model.record import Stacks
-from .raw_stacks import is_users, parse_raw, source_lines
+from ..model.code import is_users
+from ..store.stacks import load_stacks, save_stacks
+from .raw_stacks import parse_raw, source_lines
 from .redact import redact_text
-from .stack_file import load_stacks, save_stacks
 
 __all__ = [
     "StackSampler",

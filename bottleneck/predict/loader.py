@@ -87,12 +87,16 @@ def slowdown(pipeline: Pipeline) -> Slowdown:
 
 
 def step_time(pipeline: Pipeline) -> float:
-    """Return the mean wall time of a step in seconds, the wait for data included."""
+    """Return the mean wall time of a step in seconds, the wait for data included.
+
+    Never less than the CPU work of loop and workers takes on all cores together.
+    """
     if pipeline.workers == 0:
         return pipeline.step_s + pipeline.receive_s + pipeline.batch_s
     slow = slowdown(pipeline)
     contended = replace(pipeline, cpu_s=pipeline.cpu_s * slow.worker, step_s=pipeline.step_s * slow.loop)
-    return _replay(contended, service_times(contended.batch_s, pipeline.cv))
+    replayed = _replay(contended, service_times(contended.batch_s, pipeline.cv))
+    return max(replayed, _core_s(pipeline) / max(pipeline.cores, 1e-9))
 
 
 def _replay(pipeline: Pipeline, service: tuple[float, ...]) -> float:
@@ -146,9 +150,13 @@ def floor_s(pipeline: Pipeline) -> float:
     """Return a step time that no order of events gets below: workers, loop or cores all the time busy."""
     if pipeline.workers == 0:
         return step_time(pipeline)
-    core_s = pipeline.cpu_s + pipeline.loop_cores * pipeline.step_s
     return max(
         pipeline.batch_s / pipeline.workers,
         pipeline.step_s + pipeline.receive_s,
-        core_s / max(pipeline.cores, 1e-9),
+        _core_s(pipeline) / max(pipeline.cores, 1e-9),
     )
+
+
+def _core_s(pipeline: Pipeline) -> float:
+    """Return the CPU time of a step and its batch, in core-seconds."""
+    return pipeline.cpu_s + pipeline.loop_cores * pipeline.step_s

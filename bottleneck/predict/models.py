@@ -163,14 +163,13 @@ def _simulated(
     least = min(step, now.step_s * measured.batch_steps + others)
     fast = max(step * (1 - SIMULATION_ERROR), least)
     slow = step * (1 + SIMULATION_ERROR) if step >= mean else min(step * (1 + SIMULATION_ERROR), mean)
+    wall = next_wall(question.measurements, "dataloader", mean - step)
     at_limit = step <= least * LIMIT_REACHED
     return Estimate(
         speedup=Interval(low=mean / slow, likely=mean / step, high=mean / fast),
         basis="simulation",
         after_s=step,
-        next_wall=next_wall(question.measurements, question.bottleneck, mean - step)
-        if at_limit
-        else "dataloader",
+        next_wall=wall if at_limit else "dataloader",
     )
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RecordError
-from ..model.record import Failure, Outcome, ProcessRecord, RunRecord, StackCount, Stacks, SystemSample
+from ..model.record import Failure, Outcome, ProcessRecord, RunRecord, Stacks, SystemSample
+from .samples import NAME, load_samples
+from .stacks import load_stacks
 from .trace import read_process
 
 SCHEMA = 1
@@ -57,6 +59,7 @@ def load(folder: Path) -> RunRecord:
     run = _run_file(folder)
     failures = [Failure(collector=str(f["collector"]), reason=str(f["reason"])) for f in _list(run, "failures")]
     processes = _processes(folder, failures)
+    system, stacks = _samples(folder, failures), _stacks(folder, failures)
     return RunRecord(
         schema=int(run["schema"]),
         run_id=str(run.get("run_id", folder.name)),
@@ -66,8 +69,8 @@ def load(folder: Path) -> RunRecord:
         environment=_mapping(run, "environment"),
         outcome=_outcome(run, processes),
         processes=processes,
-        system=_samples(folder / "system.jsonl"),
-        stacks=_stacks(folder, failures),
+        system=system,
+        stacks=stacks,
         failures=tuple(failures),
         overhead={key: float(value) for key, value in _mapping(run, "overhead").items()},
     )
@@ -137,55 +140,25 @@ def _outcome(run: Mapping[str, Any], processes: tuple[ProcessRecord, ...]) -> Ou
     )
 
 
-def _samples(path: Path) -> tuple[SystemSample, ...]:
-    """Return the system samples up to the last complete line."""
-    found = []
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    except OSError:
+def _samples(folder: Path, failures: list[Failure]) -> tuple[SystemSample, ...]:
+    """Return the samples of the machine; what is damaged becomes a failure."""
+    if not (folder / NAME).is_file():
         return ()
-    for line in lines[:100_000]:
-        try:
-            row = json.loads(line)
-            found.append(
-                SystemSample(
-                    time_ns=int(row["time_ns"]),
-                    machine=dict(row["machine"]),
-                    processes={int(pid): dict(values) for pid, values in row["processes"].items()},
-                    devices=tuple(dict(device) for device in row.get("devices", ())),
-                )
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            continue
-    return tuple(found)
+    try:
+        found, problem = load_samples(folder / NAME)
+    except RecordError as error:
+        found, problem = (), str(error)
+    if problem:
+        failures.append(Failure(collector="system", reason=problem))
+    return found
 
 
 def _stacks(folder: Path, failures: list[Failure]) -> tuple[Stacks, ...]:
-    """Return the stack windows."""
+    """Return the stack windows; one that can't be read becomes a failure."""
     found = []
     for path in sorted(folder.glob("stacks-*.json"))[:64]:
         try:
-            found.append(_one_window(read_json(path)))
-        except (RecordError, KeyError, TypeError, ValueError) as error:
-            failures.append(Failure(collector="stacks", reason=f"{path.name} can't be read: {error}"))
+            found.append(load_stacks(path))
+        except RecordError as error:
+            failures.append(Failure(collector="stacks", reason=str(error)))
     return tuple(found)
-
-
-def _one_window(data: Mapping[str, Any]) -> Stacks:
-    """Return one stack window from its JSON."""
-    counts = tuple(
-        StackCount(
-            pid=int(row["pid"]),
-            thread=str(row["thread"]),
-            frames=tuple((str(f[0]), str(f[1]), int(f[2])) for f in row["frames"]),
-            count=int(row["count"]),
-            source=str(row.get("source", "")),
-        )
-        for row in data["counts"]
-    )
-    return Stacks(
-        start_ns=int(data["start_ns"]),
-        end_ns=int(data["end_ns"]),
-        rate_hz=float(data["rate_hz"]),
-        counts=counts,
-    )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trainbottleneck.collect import sampling
-from trainbottleneck.collect.sample_log import NAME, SampleLog, encode, halve, load_samples
+from trainbottleneck.store.samples import NAME, SampleLog, encode, halve, load_samples
 from trainbottleneck.collect.sampling import SamplerThread
 from trainbottleneck.collect.system import SystemSampler
 from trainbottleneck.errors import RecordError

@@ -27,6 +27,7 @@ pytestmark = [
 ]
 
 Open = Callable[..., Any]
+_CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -186,14 +187,20 @@ def test_theme_button_overrides_what_the_system_prefers(show: Open) -> None:
     assert page.evaluate(background) == dark
 
 
+def test_paper_is_white_whatever_the_theme(show: Open) -> None:
+    page = show(rich(), color_scheme="dark")
+    page.locator("#theme").click(click_count=2)
+    page.emulate_media(media="print", color_scheme="dark")
+    ink = page.evaluate("getComputedStyle(document.querySelector('h1')).color")
+    assert max(map(int, ink.strip("rgb()").split(","))) < 60
+    assert page.evaluate(_CONTRAST) == []
+
+
 def test_copy_button_copies_the_snippet(show: Open) -> None:
     page = show(rich(), permissions=["clipboard-read", "clipboard-write"])
     page.locator("button.copy").first.click()
     expect(page.locator("button.copy").first).to_have_text("Copied")
     assert "num_workers=6" in page.evaluate("navigator.clipboard.readText()")
-
-
-_CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -9,9 +9,11 @@ import msgspec
 
 from ..errors import RecordError
 from ..model.record import StackCount, Stacks
-from .raw_stacks import MOST_FRAMES, MOST_STACKS
 
 SCHEMA = 1
+# 4,000 stacks hold all but single samples of a minute: the rest is noise that no report shows.
+MOST_STACKS = 4000
+MOST_FRAMES = 256  # deeper is recursion; the innermost ones are kept
 # 4,000 stacks of 256 frames come to 5 MB; the frames' names to less.
 _LARGEST = 32_000_000
 # Names come from the training's own source: 4,000 stacks seldom hold more than 5,000 different frames.

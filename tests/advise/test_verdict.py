@@ -1,0 +1,166 @@
+"""The verdict: state, ceiling, confidence, headline."""
+
+from __future__ import annotations
+
+import pytest
+from build import measurements
+from trainbottleneck import rulebook
+from trainbottleneck.advise.engine import advise
+from trainbottleneck.advise.verdict import conclude, first_sentence
+from trainbottleneck.diagnose.engine import judge
+from trainbottleneck.model.finding import Finding
+from trainbottleneck.model.report import FAMILY_OF
+
+STEPS = {"step.count": 200, "step.mean_s": 0.083}
+
+
+def fires(bottleneck: str, share: float, **more: object) -> Finding:
+    """Return a firing finding."""
+    return Finding(
+        rule=bottleneck,
+        bottleneck=bottleneck,
+        family=FAMILY_OF[bottleneck],
+        state="fires",
+        title=f"Title of {bottleneck}",
+        share=share,
+        text=f"It costs a lot in `a.b` (1.5 s). More of {bottleneck}.",
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def unknown(rule: str) -> Finding:
+    """Return a finding that could not be made."""
+    return Finding(
+        rule=rule, bottleneck=rule, family=FAMILY_OF[rule], state="unknown", title="T", missing=("x",)
+    )
+
+
+@pytest.mark.parametrize(("share", "state"), [(0.1, "bottleneck"), (0.0999, "healthy")])
+def test_a_tenth_of_the_step_makes_a_bottleneck(share: float, state: str) -> None:
+    verdict = conclude([fires("gc", share)], measurements(STEPS), [])
+    assert verdict.state == state
+    assert verdict.bottleneck == ("gc" if state == "bottleneck" else None)
+    assert verdict.result == "OK"
+
+
+def test_the_arithmetic_is_the_wanted_limit() -> None:
+    verdict = conclude([fires("gc", 0.05), fires("compute", 0.9)], measurements(STEPS), [])
+    assert (verdict.state, verdict.bottleneck, verdict.family) == ("healthy", "compute", "device")
+    assert "only doing less work" in verdict.headline
+    assert "title of gc, 5 %" in verdict.headline
+    assert verdict.ceiling_speedup is None
+
+
+def test_nothing_that_stands_out_is_said() -> None:
+    verdict = conclude([], measurements(STEPS), [])
+    assert (verdict.state, verdict.bottleneck, verdict.share) == ("healthy", None, None)
+    assert verdict.headline.startswith("Nothing stands out")
+
+
+@pytest.mark.parametrize(("other", "state"), [(0.3, "insufficient"), (0.299, "healthy")])
+def test_a_step_outside_every_phase_is_not_called_healthy(other: float, state: str) -> None:
+    given = measurements({**STEPS, "step.other_frac": other}, labels={"other.hotspot": "`roll` in `rl.py:8`"})
+    verdict = conclude([], given, [])
+    assert verdict.state == state
+    if state == "insufficient":
+        assert verdict.result == "UNEXPLAINED_TIME"
+        assert "`roll` in `rl.py:8`" in verdict.headline
+
+
+@pytest.mark.parametrize("result", ["NO_TORCH", "NO_STEPS", "TOO_FEW_STEPS", "FAILED", "SOMETHING_NEW"])
+def test_a_named_result_is_insufficient_whatever_fires(result: str) -> None:
+    verdict = conclude([fires("gc", 0.5)], measurements(STEPS), [], result)
+    assert (verdict.state, verdict.result, verdict.bottleneck) == ("insufficient", result, None)
+    assert verdict.headline.endswith(".")
+
+
+def test_the_ceiling_is_the_step_without_the_share_over_its_interval() -> None:
+    ceiling = conclude([fires("gc", 0.5, share_interval=(0.4, 0.6))], measurements(STEPS), []).ceiling_speedup
+    assert ceiling is not None
+    assert (ceiling.low, ceiling.likely, ceiling.high) == pytest.approx((1 / 0.6, 2, 2.5))
+
+
+def test_a_share_of_everything_has_a_finite_ceiling() -> None:
+    ceiling = conclude([fires("gc", 1.0)], measurements(STEPS), []).ceiling_speedup
+    assert ceiling is not None
+    assert ceiling.high == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("given", "findings", "level", "says"),
+    [
+        ({}, [fires("gc", 0.4)], "high", None),
+        ({"step.count": 29}, [fires("gc", 0.4)], "medium", "Only 29 steps"),
+        ({"step.count": 30}, [fires("gc", 0.4)], "high", None),
+        ({}, [fires("gc", 0.4, share_interval=(0.3, 0.45))], "medium", "between 30 % and 45 %"),
+        ({}, [fires("gc", 0.4, share_interval=(0.36, 0.45))], "high", None),
+        ({"step.drift_frac": 0.1}, [fires("gc", 0.4)], "medium", "10 % slower"),
+        ({"step.drift_frac": -0.2}, [fires("gc", 0.4)], "medium", "20 % faster"),
+        ({}, [fires("gc", 0.4), unknown("storage")], "medium", "storage"),
+        ({}, [fires("gc", 0.6), unknown("storage")], "high", None),
+        ({"step.count": 5}, [unknown("gc"), unknown("storage")], "low", "gc, storage"),
+    ],
+)
+def test_confidence_names_what_limits_it(
+    given: dict[str, float], findings: list[Finding], level: str, says: str | None
+) -> None:
+    verdict = conclude(findings, measurements({**STEPS, **given}), [])
+    assert verdict.confidence == level
+    assert (verdict.reasons == ()) is (says is None)
+    assert says is None or says in " ".join(verdict.reasons)
+
+
+def test_steps_of_unknown_number_lower_the_confidence() -> None:
+    assert conclude([], measurements(), []).confidence == "medium"
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("One. Two.", "One."),
+        ("At `data.py:41` 1.5 s. `f` is next.", "At `data.py:41` 1.5 s."),
+        ("e.g. this. 3 more.", "e.g. this."),
+        ("", ""),
+    ],
+)
+def test_the_first_sentence_ends_at_a_full_stop_before_a_new_one(text: str, first: str) -> None:
+    assert first_sentence(text) == first
+
+
+def test_the_whole_line_reads_for_somebody_who_never_profiled() -> None:
+    given = measurements(
+        {
+            **STEPS,
+            "step.data_wait_s": 0.059,
+            "step.data_wait_frac": 0.71,
+            "step.busy_s": 0.024,
+            "step.forward_s": 0.008,
+            "step.backward_s": 0.014,
+            "input.loaders": 1,
+            "input.wait_frac": 0.71,
+            "input.epoch_gap_frac": 0.0,
+            "input.iterable": 0,
+            "input.workers": 0,
+            "input.batch_s": 0.059,
+            "input.batch_cpu_s": 0.059,
+            "input.batch_blocked_s": 0.0,
+            "input.batch_cv_frac": 0.1,
+            "input.cpu_frac": 1.0,
+            "input.blocked_frac": 0.0,
+            "host.usable_cores": 8,
+            "compute.cores": 1,
+        },
+        labels={
+            "input.hotspot": "`RandomRotation` in `data.py:41`",
+            "input.hotspot_cost": "38 ms per sample on one core",
+        },
+    )
+    book = rulebook.load()
+    findings = judge(given, book.bottlenecks.values())
+    advice, _ = advise(findings, given, book.mitigations.values())
+    verdict = conclude(findings, given, advice)
+    assert (verdict.bottleneck, verdict.state, verdict.share) == ("cpu_preprocessing", "bottleneck", 0.71)
+    assert verdict.headline == (
+        "Training waits for data 71 % of the time: `RandomRotation` in `data.py:41` costs 38 ms per sample on one "
+        "core. Load with 4 worker processes: a step would take about 24 ms instead of 83 ms."
+    )
