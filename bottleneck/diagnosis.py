@@ -191,7 +191,11 @@ def _overhead(record: RunRecord, timeline: Timeline | None) -> dict[str, Any]:
         return found
     process = timeline.trainer.process
     start, end = timeline.measured
-    inside = (process.spans.start_ns >= start) & (process.spans.start_ns < end) & (process.spans.kind != Kind.PAUSE)
+    inside = (
+        (process.spans.start_ns >= start)
+        & (process.spans.start_ns < end)
+        & (process.spans.kind != Kind.PAUSE)
+    )
     steps = max(1, int(timeline.steady.settled.sum()))
     spans = float(np.count_nonzero(inside)) / steps
     cost = process.header.get("span_cost_ns")
@@ -199,7 +203,9 @@ def _overhead(record: RunRecord, timeline: Timeline | None) -> dict[str, Any]:
     if isinstance(cost, (int, float)) and step > 0:
         per_step = spans * (float(cost) + _AROUND_NS) / 1e9
         found |= {"per_step_s": per_step, "per_step_frac": per_step / step, "spans_per_step": spans}
-        found["note"] = "estimated: spans per step times what one costs, measured at the start of the training"
+        found["note"] = (
+            "estimated: spans per step times what one costs, measured at the start of the training"
+        )
     return found
 
 

@@ -122,7 +122,7 @@ def _promise(best: Advice, measurements: Measurements) -> str:
     mean = measurements.number("step.mean_s")
     if best.speedup is None or mean is None or best.currency != "time_per_step":
         return f"First thing to try: {best.title}."
-    after = units.seconds(mean / best.speedup.likely)
+    after = units.seconds(float(f"{mean / best.speedup.likely:.2g}"))  # no prediction is good to three digits
     said = "would take about" if best.basis != "literature" else "could take, by published gains,"
     return f"{best.title}: a step {said} {after} instead of {units.seconds(mean)}."
 

@@ -87,7 +87,7 @@ def report(where: str, error: BaseException) -> None:
     """Append one line about a failure of ours to the run folder; never raise."""
     try:
         with open(CONFIG["run"] + "/agent-errors.log", "a", encoding="utf-8", errors="replace") as log:
-            log.write("%s: %s: %s\n" % (where, type(error).__name__, error))
+            log.write(f"{where}: {type(error).__name__}: {error}\n")
     except Exception:
         return
 

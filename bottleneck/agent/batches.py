@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from . import kinds
 from .hooks import Hooks, dress
@@ -144,9 +145,7 @@ class Batches:
         """Write what the thread read and how long it waited for a core while it made a batch."""
         after = self.counters.read()
         if before is not None and after is not None:
-            self.recorder.span(
-                kinds.BATCH_IO, start, end, 0, 0, after[0] - before[0], after[1] - before[1]
-            )
+            self.recorder.span(kinds.BATCH_IO, start, end, 0, 0, after[0] - before[0], after[1] - before[1])
 
 
 def _timed_collate(collate: Callable[[Any], Any], recorder: Recorder) -> Callable[[Any], Any]:

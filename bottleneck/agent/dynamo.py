@@ -17,7 +17,7 @@ def keep_out() -> None:
     start on their own. Private interface of torch: its absence costs spans of compiled steps, nothing else.
     """
     try:
-        from torch._C._dynamo.eval_frame import (  # type: ignore[import-not-found]
+        from torch._C._dynamo.eval_frame import (
             _FrameAction,
             _FrameExecStrategy,
             set_code_exec_strategy,

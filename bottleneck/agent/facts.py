@@ -36,7 +36,7 @@ def header(torch: Any, config: dict[str, Any]) -> dict[str, Any]:
         "host": os.uname().nodename if hasattr(os, "uname") else "",
         "monotonic_ns": now(),
         "wall_ns": time.time_ns(),
-        "python": "%d.%d.%d" % sys.version_info[:3],
+        "python": ".".join(str(part) for part in sys.version_info[:3]),
         "torch": str(torch.__version__),
         "cuda": str(torch.version.cuda or ""),
         "ranks": {name: os.environ[name] for name in _RANK_VARIABLES if name in os.environ},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from . import report
 
@@ -49,7 +50,7 @@ class Hooks:
         if count <= _TOLERATED:
             report("hook " + hook, error)
         if count == _TOLERATED:
-            self.off[hook] = "%s: %s" % (type(error).__name__, error)
+            self.off[hook] = f"{type(error).__name__}: {error}"
         return count >= _TOLERATED
 
 

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
-from . import PACKAGE, Watch, batches, collectives, dynamo, facts, kinds, model_calls, optimizers, report, stalls, stopping
+from . import (
+    PACKAGE,
+    Watch,
+    batches,
+    collectives,
+    dynamo,
+    facts,
+    kinds,
+    model_calls,
+    optimizers,
+    report,
+    stalls,
+    stopping,
+    transfers,
+)
 from . import operators as operators_
-from . import transfers
 from .hooks import Hooks
 from .recorder import Recorder, now
 
@@ -44,12 +58,12 @@ def _attempt(name: str, call: Callable[[], None], recorder: Recorder) -> None:
         call()
     except Exception as error:
         report("install " + name, error)
-        recorder.event("failure", collector=name, reason="%s: %s" % (type(error).__name__, error))
+        recorder.event("failure", collector=name, reason=f"{type(error).__name__}: {error}")
 
 
 def _install_model(torch: Any, hooks: Hooks, recorder: Recorder) -> None:
     """Install the hooks that make steps: forward, backward, optimizer, batches, the stop."""
-    told_torch = []
+    told_torch: list[bool] = []
 
     def on_optimizer(optimizer: Any, number: int) -> None:
         if not told_torch:

@@ -7,7 +7,8 @@ without a graph break, where a closure would cost one (measured on 2.13, see ARC
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from . import kinds
 from .hooks import Hooks, dress

@@ -6,7 +6,8 @@ microsecond per node, once, and the time is recorded as a pause of ours.
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from . import kinds
 from .recorder import Recorder, now

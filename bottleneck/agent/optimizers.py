@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from . import kinds
 from .hooks import Hooks, dress
@@ -85,7 +86,9 @@ class Optimizers:
         self.steps += 1
         try:
             name = self.recorder.name(type(optimizer).__name__)
-            self.recorder.span(kinds.OPTIMIZER, self.outermost.start, now(), 0, name, 0, self.number(optimizer))
+            self.recorder.span(
+                kinds.OPTIMIZER, self.outermost.start, now(), 0, name, 0, self.number(optimizer)
+            )
         except Exception as error:
             self.recorder.failed("optimizer", error)
         self.boundary()

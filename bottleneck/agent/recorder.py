@@ -13,7 +13,8 @@ import struct
 import time
 import zlib
 from _thread import get_ident
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from . import kinds, report
 from .hooks import Hooks
@@ -42,8 +43,8 @@ class Recorder:
     def failed(self, hook: str, error: Exception) -> bool:
         """Count a failure of ``hook``; return True once it must not run any more."""
         off = self.hooks.failed(hook, error)
-        if off and self.hooks.off.pop(hook, None):
-            self.event("failure", collector=hook, reason="%s: %s" % (type(error).__name__, error))
+        if off and self.hooks.off.pop(hook, ""):
+            self.event("failure", collector=hook, reason=f"{type(error).__name__}: {error}")
         return off
 
     def _fresh(self) -> None:

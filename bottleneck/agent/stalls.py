@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from . import Watch, kinds
 from .hooks import Hooks, dress
@@ -54,7 +55,9 @@ class _Timed:
             finally:
                 self.saving = False
                 end = now()
-                self.recorder.span(kinds.SAVE, start, end, 0, self.recorder.name(label), _size_of(args, kwargs))
+                self.recorder.span(
+                    kinds.SAVE, start, end, 0, self.recorder.name(label), _size_of(args, kwargs)
+                )
 
         return dress(save, original)
 
@@ -103,7 +106,7 @@ def _patch_savers(module: Any, names: tuple[str, ...], hooks: Hooks, timed: _Tim
         original = getattr(module, name, None)
         if original is None:
             continue
-        replacement = timed.saver(original, "%s.%s" % (module.__name__, name))
+        replacement = timed.saver(original, f"{module.__name__}.{name}")
         hooks.patch(module, name, replacement)
         if getattr(torch, name, None) is original:
             hooks.patch(torch, name, replacement)
@@ -114,7 +117,7 @@ def _patch_loggers(module: Any, cls: str, prefix: str, hooks: Hooks, timed: _Tim
     owner = getattr(module, cls, None)
     for name, original in list(vars(owner).items()) if owner is not None else ():
         if name.startswith(prefix) and callable(original) and not isinstance(original, type):
-            hooks.patch(owner, name, timed.logger(original, "%s.%s" % (cls, name)))
+            hooks.patch(owner, name, timed.logger(original, f"{cls}.{name}"))
 
 
 def _listen_to_gc(hooks: Hooks, recorder: Recorder) -> None:

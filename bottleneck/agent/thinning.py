@@ -39,7 +39,7 @@ class Thinning:
         number = sum(1 for name in os.listdir(run) if name.startswith("p"))
         if number >= _MANY_PROCESSES and os.getpid() % (number // _MANY_PROCESSES + 1):
             return None
-        return "%s/p%d-%s" % (run, os.getpid(), os.urandom(4).hex())
+        return f"{run}/p{os.getpid()}-{os.urandom(4).hex()}"
 
     def keep(self, payload: bytes) -> bytes:
         """Return the part of ``payload`` (whole spans) to write; may be empty."""

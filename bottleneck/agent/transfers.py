@@ -1,11 +1,13 @@
 """Times copies between host and device and the host's waits for the device. Only where torch has a device.
 
-Original methods are module globals: Dynamo breaks the graph on a C method held in a closure, not in a global.
+``to`` and ``cuda`` are module globals: Dynamo breaks the graph on a C method held in a closure, not in a global.
+The others wait for the device, where Dynamo breaks the graph anyway.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from . import kinds
 from .hooks import Hooks, dress
@@ -15,10 +17,6 @@ _recorder: Recorder
 _is_compiling: Callable[[], bool]
 _to: Callable[..., Any]
 _cuda: Callable[..., Any]
-_item: Callable[..., Any]
-_cpu: Callable[..., Any]
-_tolist: Callable[..., Any]
-_numpy: Callable[..., Any]
 _synchronize: Callable[..., Any]
 
 
@@ -59,9 +57,8 @@ def _record_copy(source: Any, result: Any, start: int, non_blocking: bool) -> No
         _recorder.failed("transfers", error)
 
 
-def _waits(name: str) -> Callable[..., Any]:
-    """Return a function that times the tensor method kept in the module global ``_<name>``."""
-    original = globals()["_" + name]
+def _waits(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the tensor method ``original`` timed where the tensor is on a device."""
 
     def wait(self: Any, *args: Any, **kwargs: Any) -> Any:
         if _is_compiling() or self.device.type == "cpu":
@@ -84,20 +81,22 @@ def synchronize(*args: Any, **kwargs: Any) -> Any:
 
 def has_device(torch: Any) -> bool:
     """Return whether this build of torch can use a device; asks the build, never the driver."""
-    return bool(torch.version.cuda or getattr(torch.version, "hip", None) or getattr(torch.version, "xpu", None))
+    return bool(
+        torch.version.cuda or getattr(torch.version, "hip", None) or getattr(torch.version, "xpu", None)
+    )
 
 
 def install(torch: Any, hooks: Hooks, recorder: Recorder) -> None:
     """Patch the tensor methods that copy or wait; does nothing on a build for the CPU alone."""
-    global _recorder, _is_compiling, _synchronize
+    global _recorder, _is_compiling, _synchronize, _to, _cuda
     if not has_device(torch):
         return
     _recorder, _is_compiling = recorder, torch.compiler.is_compiling
-    for name in ("to", "cuda", "item", "cpu", "tolist", "numpy"):
-        globals()["_" + name] = getattr(torch.Tensor, name)
+    _to, _cuda = torch.Tensor.to, torch.Tensor.cuda
     hooks.patch(torch.Tensor, "to", dress(tensor_to, _to))
     hooks.patch(torch.Tensor, "cuda", dress(tensor_cuda, _cuda))
     for name in ("item", "cpu", "tolist", "numpy"):
-        hooks.patch(torch.Tensor, name, dress(_waits(name), getattr(torch.Tensor, name)))
+        original = getattr(torch.Tensor, name)
+        hooks.patch(torch.Tensor, name, dress(_waits(name, original), original))
     _synchronize = torch.cuda.synchronize
     hooks.patch(torch.cuda, "synchronize", dress(synchronize, _synchronize))

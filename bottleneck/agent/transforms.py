@@ -100,5 +100,5 @@ def describe_class(cls: type) -> str:
         function = cls.__dict__.get(method)
         code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
         if code is not None:
-            return "%s (%s:%d)" % (cls.__name__, code.co_filename, code.co_firstlineno)
+            return f"{cls.__name__} ({code.co_filename}:{code.co_firstlineno})"
     return cls.__name__

@@ -51,7 +51,9 @@ def lines(timeline: Timeline, outcome: Outcome) -> tuple[AccountLine, ...]:
     parts.append(("after the last step", end - last, ""))
     wall = max(1, end - start)
     return tuple(
-        AccountLine(name=name, seconds=ns / 1e9, share=ns / wall, note=note) for name, ns, note in parts if ns > 0
+        AccountLine(name=name, seconds=ns / 1e9, share=ns / wall, note=note)
+        for name, ns, note in parts
+        if ns > 0
     )
 
 

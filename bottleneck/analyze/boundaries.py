@@ -79,7 +79,9 @@ def _anchor(ends: Ints, numbers: Ints, spans: Spans) -> tuple[Ints, int]:
 
 def _groups(ends: Ints, numbers: Ints) -> list[list[int]]:
     """Return optimizer numbers grouped by overlapping lives, in order of their first step."""
-    lives = sorted((int(ends[numbers == n].min()), int(ends[numbers == n].max()), int(n)) for n in np.unique(numbers))
+    lives = sorted(
+        (int(ends[numbers == n].min()), int(ends[numbers == n].max()), int(n)) for n in np.unique(numbers)
+    )
     groups: list[list[int]] = []
     until = -1
     for start, end, number in lives:
@@ -139,4 +141,8 @@ def _describe(together: int, optimizers: int) -> str:
     """Return what a step is, in words."""
     if together > 1:
         return f"one cycle of {together} optimizers that step together"
-    return "one optimizer step" if optimizers == 1 else "one optimizer step (several optimizers, one after another)"
+    return (
+        "one optimizer step"
+        if optimizers == 1
+        else "one optimizer step (several optimizers, one after another)"
+    )

@@ -47,7 +47,11 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ("input.receive_s", "s", "Time to take over a batch that was ready, median (with workers)"),
         ("input.batch_s", "s", "Wall time one process needs to make a batch, mean"),
         ("input.batch_cpu_s", "s", "CPU time of the thread that makes a batch, mean"),
-        ("input.batch_blocked_s", "s", "Time making a batch is neither computing nor waiting for a core: I/O"),
+        (
+            "input.batch_blocked_s",
+            "s",
+            "Time making a batch is neither computing nor waiting for a core: I/O",
+        ),
         ("input.batch_queued_s", "s", "Time making a batch waits for a core, mean"),
         ("input.cpu_frac", "frac", "CPU time over wall time while making a batch"),
         ("input.blocked_frac", "frac", "Blocked time over wall time while making a batch"),
@@ -113,7 +117,11 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
     ),
     "operators": (
         ("host.backward_nodes", "count", "Autograd nodes in one step's backward graph"),
-        ("host.dispatch_s", "s", "Host cost of issuing one step's operators, at this machine's cost of a tiny one"),
+        (
+            "host.dispatch_s",
+            "s",
+            "Host cost of issuing one step's operators, at this machine's cost of a tiny one",
+        ),
         ("host.dispatch_frac", "frac", "That cost over the mean step"),
         ("host.node_s", "s", "Forward and backward time per autograd node"),
         ("host.tiny_node_s", "s", "The same for an operator on one element: this machine's floor"),

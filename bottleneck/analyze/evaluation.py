@@ -66,7 +66,8 @@ def _fed_backward(spans: Spans, outer: Bools, fetches: Bools) -> Bools:
 
 def _fetches(spans: Spans) -> Bools:
     """Return which spans ask for a batch."""
-    return spans.kind == Kind.NEXT
+    asks: Bools = spans.kind == Kind.NEXT
+    return asks
 
 
 def _inside(spans: Spans, kind: Kind) -> Bools:
@@ -75,14 +76,17 @@ def _inside(spans: Spans, kind: Kind) -> Bools:
     if not len(outer):
         return np.zeros(len(spans), bool)
     before = np.searchsorted(outer.start_ns, spans.start_ns, side="right") - 1
-    inside: Bools = (before >= 0) & (spans.end_ns <= outer.end_ns[np.maximum(before, 0)]) & (spans.kind != kind)
+    inside: Bools = (
+        (before >= 0) & (spans.end_ns <= outer.end_ns[np.maximum(before, 0)]) & (spans.kind != kind)
+    )
     return inside
 
 
 def _next_start(spans: Spans, wanted: Bools) -> Ints:
     """Return for every span the start of the next wanted span after it; the largest int where there is none."""
     starts = np.append(spans.start_ns[wanted], np.iinfo(np.int64).max)
-    return starts[np.searchsorted(starts[:-1], spans.start_ns, side="right")]
+    found: Ints = starts[np.searchsorted(starts[:-1], spans.start_ns, side="right")]
+    return found
 
 
 def _in_every_cycle(spans: Spans, outer: Bools) -> Bools:
@@ -94,7 +98,8 @@ def _in_every_cycle(spans: Spans, outer: Bools) -> Bools:
         return np.zeros(len(spans), bool)
     cycle = np.searchsorted(steps, spans.start_ns[free])
     # 0.9: evaluation rarer than every step leaves more than a tenth of the cycles empty
-    return free & (len(np.unique(cycle)) >= 0.9 * (len(steps) - 1))
+    everywhere = len(np.unique(cycle)) >= 0.9 * (len(steps) - 1)
+    return free if everywhere else np.zeros(len(spans), bool)
 
 
 def _training_loaders(spans: Spans, fetches: Bools, outer: Bools, evaluates: Bools) -> frozenset[int]:

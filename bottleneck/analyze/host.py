@@ -70,7 +70,9 @@ def _rates(samples: Sequence[SystemSample], values: Values) -> None:
     seconds = (last.time_ns - first.time_ns) / 1e9
     for identifier, name in _RATES.items():
         if name in first.machine and name in last.machine and seconds > 0:
-            values.give(identifier, max(0.0, last.machine[name] - first.machine[name]) / seconds, len(samples))
+            values.give(
+                identifier, max(0.0, last.machine[name] - first.machine[name]) / seconds, len(samples)
+            )
         else:
             values.lack(identifier, "this system has no such counter")
 
@@ -91,7 +93,10 @@ def _processes(pid: int, samples: Sequence[SystemSample], values: Values) -> Non
         values.give("host.foreign_cores", max(0.0, float(np.mean(busy)) - tree), len(busy))
     values.give("host.major_faults_per_s", _tree_growth(samples, "major_faults") / seconds, len(samples))
     resident = [sum(p.get("rss_bytes", 0.0) for p in s.processes.values()) for s in samples]
-    workers = [total - s.processes.get(pid, {}).get("rss_bytes", 0.0) for total, s in zip(resident, samples, strict=True)]
+    workers = [
+        total - s.processes.get(pid, {}).get("rss_bytes", 0.0)
+        for total, s in zip(resident, samples, strict=True)
+    ]
     values.give("host.workers_rss_bytes", max(workers), len(workers))
     third = max(1, len(resident) // 3)
     grown = float(np.mean(resident[-third:]) - np.mean(resident[:third]))
@@ -123,7 +128,11 @@ def _devices(samples: Sequence[SystemSample], values: Values) -> None:
     for identifier, name in (("device.utilisation_frac", "util_frac"), ("device.power_w", "power_w")):
         found = [row[name] for row in busiest if name in row]
         values.give(identifier, float(np.mean(found)) if found else None, len(found))
-    memory = [r["mem_used_bytes"] / r["mem_total_bytes"] for r in busiest if r.get("mem_total_bytes") and "mem_used_bytes" in r]
+    memory = [
+        r["mem_used_bytes"] / r["mem_total_bytes"]
+        for r in busiest
+        if r.get("mem_total_bytes") and "mem_used_bytes" in r
+    ]
     values.give("device.memory_frac", max(memory) if memory else None, len(memory))
     held = [max(r.get("throttle_thermal", 0.0), r.get("throttle_power", 0.0)) for r in busiest]
     values.give("device.throttled_frac", float(np.mean(held)) if held else None, len(held))

@@ -70,7 +70,10 @@ def _input(
     found = s.places(making, library_paths, 1) if sum(c.count for c in making) >= _LEAST else ()
     if transform >= _NAMED and transform >= collate:
         values.label("input.hotspot", _slowest_transform(timeline, makers))
-        values.label("input.hotspot_cost", f"{units.seconds(values.number('input.slowest_transform_s') or 0)} per sample")
+        values.label(
+            "input.hotspot_cost",
+            f"{units.seconds(values.number('input.slowest_transform_s') or 0)} per sample",
+        )
     elif found and found[0].share >= _NAMED:
         values.label("input.hotspot", _quote(found[0]))
         if collate < 0.5:
@@ -80,7 +83,9 @@ def _input(
             values.label("input.hotspot_cost", f"{units.seconds(cost)} per batch")
     elif collate >= 0.5:
         values.label("input.hotspot", "`collate_fn`")
-        values.label("input.hotspot_cost", f"{units.seconds(values.number('input.collate_s') or 0)} per batch")
+        values.label(
+            "input.hotspot_cost", f"{units.seconds(values.number('input.collate_s') or 0)} per batch"
+        )
 
 
 def _without_loader(other: Sequence[StackCount], library_paths: Sequence[str], values: Values) -> None:
@@ -150,7 +155,8 @@ def picture(
 
     def rows(counts: Sequence[StackCount]) -> list[dict[str, Any]]:
         return [
-            {"text": p.text, "share": round(p.share, 4), "where": p.where} for p in s.places(counts, library_paths)
+            {"text": p.text, "share": round(p.share, 4), "where": p.where}
+            for p in s.places(counts, library_paths)
         ]
 
     return {

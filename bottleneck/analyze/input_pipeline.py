@@ -41,7 +41,9 @@ def _settings(timeline: Timeline, loaders: frozenset[int], values: Values) -> Ma
     """Give the settings of the loader that feeds training most, and return them."""
     told = {event.data.get("number"): event.data for event in timeline.trainer.process.told("loader")}
     spans = timeline.trainer.spans
-    counts = {loader: int(np.count_nonzero((spans.kind == Kind.NEXT) & (spans.b == loader))) for loader in loaders}
+    counts = {
+        loader: int(np.count_nonzero((spans.kind == Kind.NEXT) & (spans.b == loader))) for loader in loaders
+    }
     settings = told.get(max(counts, key=lambda loader: counts[loader]), {})
     workers = int(settings.get("workers") or 0)
     values.give("input.workers", workers)
@@ -101,7 +103,8 @@ def _epochs(timeline: Timeline, loaders: frozenset[int], asked: Spans, values: V
 
 def _stops(spans: Spans) -> npt.NDArray[np.bool_]:
     """Return which spans are the request that ends an epoch: workers are joined there."""
-    return (spans.kind == Kind.NEXT) & (spans.flags & Flag.STOP != 0)
+    stops: npt.NDArray[np.bool_] = (spans.kind == Kind.NEXT) & (spans.flags & Flag.STOP != 0)
+    return stops
 
 
 def _batches(timeline: Timeline, makers: Sequence[ProcessRecord], workers: int) -> list[Spans]:
@@ -139,7 +142,11 @@ def _sum_by_batch(spans: Spans) -> dict[str, Floats]:
     batch = spans.where((spans.kind == Kind.BATCH) & (spans.flags & (Flag.STOP | Flag.RAISED) == 0))
     io = spans.where(spans.kind == Kind.BATCH_IO)
     place = np.searchsorted(io.start_ns, batch.start_ns)
-    matched = (place < len(io)) & (io.start_ns[np.minimum(place, max(0, len(io) - 1))] == batch.start_ns) if len(io) else None
+    matched = (
+        (place < len(io)) & (io.start_ns[np.minimum(place, max(0, len(io) - 1))] == batch.start_ns)
+        if len(io)
+        else None
+    )
     read = np.full(len(batch), np.nan)
     queued = np.full(len(batch), np.nan)
     if matched is not None:
@@ -200,7 +207,10 @@ def transform_costs(made: Sequence[Spans]) -> dict[str, tuple[int, float]]:
         for name in np.unique(spans.name):
             mine = spans.name == name
             calls, seconds = costs.get(part.names[name], (0, 0.0))
-            costs[part.names[name]] = (calls + int(spans.a[mine].sum()), seconds + float(spans.b[mine].sum()) / 1e9)
+            costs[part.names[name]] = (
+                calls + int(spans.a[mine].sum()),
+                seconds + float(spans.b[mine].sum()) / 1e9,
+            )
     return costs
 
 
@@ -220,9 +230,7 @@ def _transforms(made: Sequence[Spans], batch_s: float, samples: float, count: in
 def _busy(timeline: Timeline, made: Sequence[Spans], workers: int, values: Values) -> None:
     """Give the share of the workers' time that goes into making batches."""
     start, end = timeline.measured
-    spent = sum(
-        float((np.minimum(s.end_ns, end) - s.start_ns)[s.kind == Kind.BATCH].sum()) for s in made
-    )
+    spent = sum(float((np.minimum(s.end_ns, end) - s.start_ns)[s.kind == Kind.BATCH].sum()) for s in made)
     count = sum(int(np.count_nonzero(s.kind == Kind.BATCH)) for s in made)
     if end > start and count:
         values.give("input.worker_busy_frac", min(1.0, spent / (workers * (end - start))), count)
@@ -232,14 +240,16 @@ def picture(timeline: Timeline, makers: Sequence[ProcessRecord]) -> list[dict[st
     """Return the parts of making a batch for a picture: name, mean seconds, where it is defined."""
     settings = timeline.trainer.process.told("loader")
     loaders = timeline.evaluation.loaders
-    workers = max((int(e.data.get("workers") or 0) for e in settings if e.data.get("number") in loaders), default=0)
+    workers = max(
+        (int(e.data.get("workers") or 0) for e in settings if e.data.get("number") in loaders), default=0
+    )
     made = _batches(timeline, makers, workers)
     parts = [_sum_by_batch(spans) for spans in made]
     count = sum(len(part["wall"]) for part in parts)
     if not count:
         return []
     wall = sum(float(part["wall"].sum()) for part in parts) / count
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, (_, seconds) in sorted(transform_costs(made).items(), key=lambda item: -item[1][1])[:12]:
         rows.append({"name": name.split(" (")[0], "seconds": seconds / count, "where": _where(name)})
     collate = sum(float((s.end_ns - s.start_ns)[s.kind == Kind.COLLATE].sum()) for s in made) / 1e9 / count

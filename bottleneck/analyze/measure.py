@@ -55,7 +55,13 @@ def analyse(record: RunRecord) -> Analysed:
     )
 
 
-_AREA = {"optimizer": "optimizer", "loader": "input", "fetcher": "input", "system": "host", "devices": "device"}
+_AREA = {
+    "optimizer": "optimizer",
+    "loader": "input",
+    "fetcher": "input",
+    "system": "host",
+    "devices": "device",
+}
 
 
 def _run_all(

@@ -29,7 +29,12 @@ _PHASE_OF: Mapping[int, str] = {
     Kind.LOG: "logging",
     Kind.GC: "gc",
 }
-COLUMNS = (*PHASES, "compile", "pause", "gap")  # the last three are no phases: they exclude a step, or part of it
+COLUMNS = (
+    *PHASES,
+    "compile",
+    "pause",
+    "gap",
+)  # the last three are no phases: they exclude a step, or part of it
 COLUMN: Mapping[str, int] = {name: number for number, name in enumerate(COLUMNS)}
 _OTHER, _EVALUATION = COLUMN["other"], COLUMN["evaluation"]
 _KEEPS_IN_EVALUATION = [COLUMN[name] for name in ("checkpoint", "gc", "pause", "gap", "evaluation")]

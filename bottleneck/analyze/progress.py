@@ -72,7 +72,10 @@ def look(processes: Sequence[ProcessRecord], stacks: Sequence[Stacks]) -> Progre
     )
 
 
-def _largest(phases: np.ndarray[tuple[int, ...], np.dtype[np.float64]], steps: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> tuple[str, float, float]:
+def _largest(
+    phases: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    steps: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+) -> tuple[str, float, float]:
     """Return the phase that costs most outside the model, its share and half its interval."""
     if not len(steps) or steps.sum() <= 0:
         return "", 0.0, float("inf")

@@ -25,9 +25,22 @@ _OF_WRAPPER: Mapping[tuple[str, str], str] = {
     ("stalls.py", "log"): "logging",
 }
 # Frames of libraries that write logs; a sample below one of them is logging, however the script calls it.
-_LOG_PACKAGES = ("/logging/", "/tensorboard/", "/tensorboardX/", "/wandb/", "/mlflow/", "/tqdm/", "/rich/", "/csv.py")
-_LOG_CALL = re.compile(r"\b(print|log\w*|logger\.\w+|add_(scalar|histogram|image)s?|\w*\.(write|writerow|flush)|dump)\s*\(")
-_LOG_NAME = re.compile(r"(^|_)(log|logs|logging|logger|report|histograms?|metrics?|summar(y|ies)|print|monitor|plot)(_|$)")
+_LOG_PACKAGES = (
+    "/logging/",
+    "/tensorboard/",
+    "/tensorboardX/",
+    "/wandb/",
+    "/mlflow/",
+    "/tqdm/",
+    "/rich/",
+    "/csv.py",
+)
+_LOG_CALL = re.compile(
+    r"\b(print|log\w*|logger\.\w+|add_(scalar|histogram|image)s?|\w*\.(write|writerow|flush)|dump)\s*\("
+)
+_LOG_NAME = re.compile(
+    r"(^|_)(log|logs|logging|logger|report|histograms?|metrics?|summar(y|ies)|print|monitor|plot)(_|$)"
+)
 _BATCH_NAME = re.compile(
     r"(^|_)(batch(es)?|load|loader|sample|samples|augment\w*|token\w*|decode|read|prepare|preprocess|fetch|data"
     r"|transform|collate|examples?|next)(_|$)"
@@ -95,7 +108,8 @@ def is_batch_making(counts: StackCount, library_paths: Sequence[str]) -> bool:
 def makes_batch(frames: Iterable[Frame]) -> bool:
     """Return whether a stack is inside a fetcher: in a worker, everything else is waiting for work."""
     return any(
-        (function == "fetch" and (AGENT in file or file.endswith("/_utils/fetch.py"))) for function, file, _ in frames
+        (function == "fetch" and (AGENT in file or file.endswith("/_utils/fetch.py")))
+        for function, file, _ in frames
     )
 
 
@@ -115,7 +129,9 @@ def places(counts: Sequence[StackCount], library_paths: Sequence[str], most: int
         (line, source), _ = lines[(function, file)].most_common(1)[0]
         loop = function in ("<module>", "main", "train")
         text = source if loop and source else function
-        found.append(Place(text=text[:120], where=f"{PurePath(file).name}:{line}", share=seen / max(1, total)))
+        found.append(
+            Place(text=text[:120], where=f"{PurePath(file).name}:{line}", share=seen / max(1, total))
+        )
     return tuple(found)
 
 

@@ -44,7 +44,9 @@ def _runs(saves: Spans) -> int:
         return 0
     gaps = saves.start_ns[1:] - saves.end_ns[:-1]
     longest = (saves.end_ns - saves.start_ns).max()
-    return 1 + int(np.count_nonzero(gaps > max(longest, 50_000_000)))  # 50 ms: no step fits between files of one
+    return 1 + int(
+        np.count_nonzero(gaps > max(longest, 50_000_000))
+    )  # 50 ms: no step fits between files of one
 
 
 def _evaluations(timeline: Timeline, start: int, end: int, steps: int, values: Values) -> None:

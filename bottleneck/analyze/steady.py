@@ -55,7 +55,9 @@ def find_steady(
     for start, end in windows:
         sampled |= (bounds_ns[:-1] < end) & (bounds_ns[1:] > start)
     paused = totals[:, COLUMN["pause"]] > 0
-    paused[1:] |= paused[:-1].copy()  # the queue filled up during the pause: the next step is not typical either
+    paused[1:] |= paused[
+        :-1
+    ].copy()  # the queue filled up during the pause: the next step is not typical either
     thinned = totals[:, COLUMN["gap"]] > 0
     timed = settled & ~sampled & ~paused & ~thinned
     reasons = {
@@ -72,7 +74,8 @@ def find_steady(
 
 def _plain_seconds(totals: Ints) -> npt.NDArray[np.float64]:
     """Return step times without stalls that come now and then."""
-    return (totals.sum(axis=1) - totals[:, _STALLS].sum(axis=1)) / 1e9
+    seconds: npt.NDArray[np.float64] = (totals.sum(axis=1) - totals[:, _STALLS].sum(axis=1)) / 1e9
+    return seconds
 
 
 def _warm_up(seconds: npt.NDArray[np.float64], queue: int, compiled: Bools) -> int:

@@ -49,7 +49,8 @@ class Timeline:
     @property
     def step_ns(self) -> Ints:
         """Wall time of each step without our own pauses, ns, shape (steps,)."""
-        return self.totals.sum(axis=1) - self.totals[:, COLUMN["pause"]]
+        wall: Ints = self.totals.sum(axis=1) - self.totals[:, COLUMN["pause"]]
+        return wall
 
     @property
     def measured(self) -> tuple[int, int]:
@@ -61,7 +62,7 @@ class Timeline:
 
     def phase_ns(self) -> Ints:
         """Return ns per step and phase of ``PHASES``; compilation joins ``other``, pauses are left out."""
-        phases = self.totals[:, : len(PHASES)].copy()
+        phases: Ints = self.totals[:, : len(PHASES)].copy()
         phases[:, COLUMN["other"]] += self.totals[:, COLUMN["compile"]] + self.totals[:, COLUMN["gap"]]
         return phases
 

@@ -57,7 +57,7 @@ def find_trainers(processes: Sequence[ProcessRecord]) -> tuple[Trainer, ...]:
         most = max(counts.values(), default=0)
         if most:
             chosen = [p for p in processes if counts[p.key] * 100 >= most]
-            chosen.sort(key=lambda p: (p.rank if p.rank is not None else -1))
+            chosen.sort(key=lambda p: p.rank if p.rank is not None else -1)
             return tuple(_trainer(p, kind) for p in chosen)
     return ()
 
@@ -68,9 +68,7 @@ def _trainer(process: ProcessRecord, kind: Kind) -> Trainer:
     thread = int(np.bincount(threads).argmax())
     own = process.spans.where((process.spans.thread == thread) | (process.spans.kind == Kind.GAP))
     own = own.of(*PHASE_KINDS)
-    return Trainer(
-        process=process, thread=thread, spans=own.where(np.lexsort((-own.end_ns, own.start_ns)))
-    )
+    return Trainer(process=process, thread=thread, spans=own.where(np.lexsort((-own.end_ns, own.start_ns))))
 
 
 def batch_makers(trainer: Trainer, processes: Sequence[ProcessRecord]) -> tuple[ProcessRecord, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -25,7 +26,11 @@ class Values:
         self._missing: dict[str, str] = {}
 
     def give(
-        self, identifier: str, value: float | None, samples: int = 1, interval: tuple[float, float] | None = None
+        self,
+        identifier: str,
+        value: float | None,
+        samples: int = 1,
+        interval: tuple[float, float] | None = None,
     ) -> None:
         """Add one measurement; None and what is no finite number count as not measured."""
         spec = CATALOGUE[identifier]
@@ -95,7 +100,7 @@ def ratio_interval(
         return None
     edges = np.linspace(0, len(parts), count + 1).astype(int)
     shares = np.array(
-        [parts[i:j].sum() / max(wholes[i:j].sum(), 1e-12) for i, j in zip(edges[:-1], edges[1:], strict=True)]
+        [parts[i:j].sum() / max(wholes[i:j].sum(), 1e-12) for i, j in itertools.pairwise(edges)]
     )
     center = float(parts.sum() / wholes.sum())
     half = t95(count - 1) * float(shares.std(ddof=1)) / math.sqrt(count)

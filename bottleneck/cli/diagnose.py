@@ -30,7 +30,9 @@ from . import output
 @click.option(
     "-o", "out", metavar="DIR", type=click.Path(path_type=Path), help="New folder for record and report."
 )
-@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Measure N steps, then stop the script.")
+@click.option(
+    "--steps", type=click.IntRange(min=1), metavar="N", help="Measure N steps, then stop the script."
+)
 @click.option(
     "--seconds", type=click.FloatRange(min=1), metavar="S", help="Measure for S seconds of steps, then stop."
 )
@@ -136,7 +138,9 @@ def _finish(run: Path, book: Rulebook, as_json: bool, quiet: bool) -> None:
     except KeyboardInterrupt:
         output.say(f"report not finished; the record is kept: bottleneck report {run}")
     except OSError as error:
-        output.say(f"no report: {error.strerror or error} ({run}); run `bottleneck report {run}` once there is space")
+        output.say(
+            f"no report: {error.strerror or error} ({run}); run `bottleneck report {run}` once there is space"
+        )
     except BottleneckError as error:
         output.say(f"no report: {error}")
     except Exception as error:

@@ -15,7 +15,9 @@ from . import output
 
 
 @click.command(short_help="Diagnose a saved run again.")
-@click.option("-o", "out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write; default: RUN itself.")
+@click.option(
+    "-o", "out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write; default: RUN itself."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print report.json to stdout and write nothing.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option(
@@ -40,6 +42,8 @@ def report(run: Path, out: Path | None, as_json: bool, quiet: bool, rule_folders
         where.mkdir(parents=True, exist_ok=True)
         page, _ = output.write_report(made, where)
     except OSError as error:
-        raise UsageError(f"{where}: can't be written ({error.strerror}); name another folder with -o") from error
+        raise UsageError(
+            f"{where}: can't be written ({error.strerror}); name another folder with -o"
+        ) from error
     if not quiet:
         output.say(f"report: {page}")

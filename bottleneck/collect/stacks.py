@@ -34,8 +34,8 @@ from typing import IO
 
 import psutil
 
-from ..model.record import Stacks
 from ..model.code import is_users
+from ..model.record import Stacks
 from ..store.stacks import load_stacks, save_stacks
 from .raw_stacks import parse_raw, source_lines
 from .redact import redact_text

@@ -132,7 +132,9 @@ def interpreter(wanted: str | None) -> tuple[Path, tuple[str, ...]]:
         if has_torch(candidate):
             note = () if candidate == own else (f"running it with {candidate}",)
             return candidate, note
-    raise UsageError(f"no torch in {own} (nor in `python` on PATH); name an interpreter that has it with --python")
+    raise UsageError(
+        f"no torch in {own} (nor in `python` on PATH); name an interpreter that has it with --python"
+    )
 
 
 def _candidates(own: Path) -> list[Path]:

@@ -77,7 +77,13 @@ class Watcher:
     """Called a few times a second while the target runs."""
 
     def __init__(
-        self, run: Path, child: Child, limits: Limits, look_at: LookAt, say: Callable[[str], None], ranks: bool
+        self,
+        run: Path,
+        child: Child,
+        limits: Limits,
+        look_at: LookAt,
+        say: Callable[[str], None],
+        ranks: bool,
     ) -> None:
         """Follow ``child``, whose agents write below ``run``; ``say`` prints one line."""
         self.run = run
@@ -158,7 +164,11 @@ class Watcher:
             return
         since, seen = self._sampler_since
         elapsed, steps = time.monotonic() - since, look.seen - seen
-        if elapsed >= _STACK_S[1] or (elapsed >= _STACK_S[0] and steps >= _STACK_STEPS) or not self._sampler.running:
+        if (
+            elapsed >= _STACK_S[1]
+            or (elapsed >= _STACK_S[0] and steps >= _STACK_STEPS)
+            or not self._sampler.running
+        ):
             self._end_sampling()
 
     def _end_sampling(self) -> None:
@@ -189,7 +199,9 @@ class Watcher:
             temporary.write_text(str(look.updates + ahead), encoding="ascii")
             temporary.replace(self.run / "stop")
         except OSError as error:
-            self.failures.append(Failure(collector="stop", reason=f"the script could not be asked to stop: {error}"))
+            self.failures.append(
+                Failure(collector="stop", reason=f"the script could not be asked to stop: {error}")
+            )
             self.limits = Limits(full=True)
             return
         self._asked_at = time.monotonic()

@@ -57,7 +57,9 @@ def load(folder: Path) -> RunRecord:
         RecordError: There is no run in ``folder``, or a newer version wrote it.
     """
     run = _run_file(folder)
-    failures = [Failure(collector=str(f["collector"]), reason=str(f["reason"])) for f in _list(run, "failures")]
+    failures = [
+        Failure(collector=str(f["collector"]), reason=str(f["reason"])) for f in _list(run, "failures")
+    ]
     processes = _processes(folder, failures)
     system, stacks = _samples(folder, failures), _stacks(folder, failures)
     return RunRecord(

@@ -35,7 +35,7 @@ class Passages(IterableDataset):
 
     def __iter__(self):
         for number in itertools.count():
-            if number % 2 == 0:  # two batches of each length
+            if number % 3 == 0:  # three batches of each length
                 length = self.choose.randint(64, 512)
             starts = [self.choose.randrange(len(self.text) - length) for _ in range(BATCH)]
             yield torch.stack([self.text[start : start + length] for start in starts])

@@ -143,7 +143,7 @@ def files(folder: Path) -> Names:
 def run(code: str, folder: Path, distributed: bool) -> str | None:
     """Return the last line of the traceback of ``code``, or None where it ran."""
     torch.manual_seed(0)
-    names = {**imports(), **training(), **data(), **sequences(), **files(folder), "__name__": "snippet"}
+    names = {**imports(), **training(), **data(), **sequences(), **files(folder), "__name__": "__main__"}
     if distributed:
         names["ddp"] = nn.parallel.DistributedDataParallel(names["net"])
     try:

@@ -36,7 +36,10 @@ estimate: {{model: {model}, with: {{{arguments}}}}}
 trial: {{possible: "no", class: A, how: x, verify: y}}
 sources: [S]
 """
-PATH = "{component: data, subcomponent: training data, action: remove, timing: static, information: domain-knowledge}"
+PATH = (
+    "{component: data, subcomponent: training data, action: remove, timing: static, "
+    "information: domain-knowledge}"
+)
 DEFAULTS = {
     "id": "m",
     "title": "Save {times} times as seldom",

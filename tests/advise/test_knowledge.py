@@ -44,6 +44,7 @@ worker_memory_sharing
 # Snippets that cannot run on any CPU with PyTorch alone; they are parsed.
 ELSEWHERE = {
     "async_h2d_prefetch": "CUDA streams",
+    "comm_hook_16bit": "NCCL",
     "ddp_instead_of_dp": "NCCL and a launcher",
     "ffcv_dali_loader": "ffcv",
     "fsdp_zero": "a device mesh over several ranks",
@@ -56,7 +57,7 @@ ELSEWHERE = {
 }
 # Snippets that take a model wrapped in DDP, or a process group.
 DISTRIBUTED = {
-    "comm_hook_16bit", "ddp_bucket_size", "ddp_no_sync", "ddp_view_static", "local_sgd_stale_gradients", "powersgd",
+    "ddp_bucket_size", "ddp_no_sync", "ddp_view_static", "local_sgd_stale_gradients", "powersgd",
     "rank_load_balance",
 }  # fmt: skip
 # What a snippet defines is used as its reader would, so that its body runs as well.

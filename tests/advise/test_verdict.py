@@ -161,6 +161,6 @@ def test_the_whole_line_reads_for_somebody_who_never_profiled() -> None:
     verdict = conclude(findings, given, advice)
     assert (verdict.bottleneck, verdict.state, verdict.share) == ("cpu_preprocessing", "bottleneck", 0.71)
     assert verdict.headline == (
-        "Training waits for data 71 % of the time: `RandomRotation` in `data.py:41` costs 38 ms per sample on one "
-        "core. Load with 4 worker processes: a step would take about 24 ms instead of 83 ms."
+        "Training waits for data 71 % of the time: `RandomRotation` in `data.py:41` costs 38 ms per sample on one"
+        " core. Load with 4 worker processes: a step would take about 24 ms instead of 83 ms."
     )

@@ -1,0 +1,36 @@
+# Two commands: `make demo` and `make test`. Both set up .venv first, with the interpreter in PYTHON.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test lint bench rules-test clean
+
+help:            ## this list
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(READY): pyproject.toml constraints-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints-dev.txt torch -e '.[dev]'
+	touch $(READY)
+
+setup: $(READY)  ## the development environment
+
+demo: $(READY)   ## diagnose a real training on real JPEG photographs; prints where the report lies
+	$(BIN)/python examples/data.py
+	$(BIN)/bottleneck diagnose examples/cpu_preprocessing/train.py
+
+test: $(READY) lint  ## everything: lint, types, tests
+	@test -x "$${CHROMIUM:-/usr/bin/chromium}" || echo "no chromium: the page tests are skipped (Debian: apt-get install chromium)"
+	$(BIN)/python -m pytest
+
+lint: $(READY)   ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## overhead, start-up, record size, accuracy on planted causes; prints tables
+	$(BIN)/python tests/benchmarks/run.py
+
+clean:           ## remove the environment and what runs left
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
