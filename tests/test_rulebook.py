@@ -59,12 +59,12 @@ def test_every_file_is_named_by_its_id() -> None:
                 assert parse(path.read_text(encoding="utf-8"), path.name).id == path.stem
 
 
-def test_loading_is_fast() -> None:
+def test_loading_takes_less_than_150_ms_of_cpu_time() -> None:
     seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
+    for _ in range(5):
+        start = time.process_time()  # CPU time: a busy machine must not fail this
         rulebook.load()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 0.15
 
 
@@ -169,7 +169,7 @@ def test_ten_thousand_damaged_rule_files_give_rules_or_one_line_errors() -> None
     sources = [
         (path, path.read_text(encoding="utf-8")) for path in files if not path.name.endswith(".test.yaml")
     ]
-    start, refused = time.perf_counter(), 0
+    start, refused = time.process_time(), 0
     for _ in range(10_000):
         path, text = choice.choice(sources)
         parse = parse_rule if path.parent.name == "bottlenecks" else parse_mitigation
@@ -180,4 +180,4 @@ def test_ten_thousand_damaged_rule_files_give_rules_or_one_line_errors() -> None
             assert "\n" not in str(error)
             assert str(error).startswith(path.name)
     assert refused > 1000
-    assert time.perf_counter() - start < 60
+    assert time.process_time() - start < 30  # 7 s on an idle core

@@ -18,20 +18,19 @@ def ranked(offers: Sequence[Offer], importance: Callable[[Offer], int]) -> list[
     """Return ``offers`` best first.
 
     Shorter steps come before fewer steps, since the two are never mixed. Within one of them the likely
-    gain decides, unknown ones last. Gains within 5 % of the largest of their group are equal: there,
-    what keeps results comes first, then the smaller effort. Unknown gains go by ``importance`` of
-    their finding first.
+    gain decides: first of those that are known to apply, then of those with a condition that could not be
+    checked, then come those without a figure, by ``importance`` of their finding. Gains within 5 % of
+    the largest of their group are equal: there, what keeps results comes first, then the smaller effort.
     """
     ordered: list[Offer] = []
     for currency in CURRENCIES:
         same = [offer for offer in offers if offer.rule.currency == currency]
-        known = sorted(
-            (offer for offer in same if offer.estimate.speedup), key=lambda one: (-_gain(one), one.rule.id)
-        )
-        for group in _groups(known):
-            ordered.extend(sorted(group, key=_harm))
+        for checked in (True, False):
+            some = (one for one in same if one.estimate.speedup and checked is not bool(one.unchecked))
+            for group in _groups(sorted(some, key=lambda one: (-_gain(one), one.rule.id))):
+                ordered.extend(sorted(group, key=_harm))
         unknown = (offer for offer in same if offer.estimate.speedup is None)
-        ordered.extend(sorted(unknown, key=lambda one: (importance(one), *_harm(one))))
+        ordered.extend(sorted(unknown, key=lambda one: (importance(one), bool(one.unchecked), *_harm(one))))
     return ordered
 
 

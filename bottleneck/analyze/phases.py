@@ -48,6 +48,12 @@ _OF_KIND[Kind.COMPILE], _OF_KIND[Kind.PAUSE], _OF_KIND[Kind.GAP] = (
 )
 
 
+def _merged(some: Ints, more: Ints) -> Ints:
+    """Return the distinct values of both in order: sorting beats ``np.unique``, which hashes."""
+    values = np.sort(np.concatenate((some, more)), kind="stable")  # both are sorted: merging them is linear
+    return values[np.concatenate(([True], np.diff(values) > 0))]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segments:
     """Stretches of time in order, each in one phase; they join without gap or overlap.
@@ -65,7 +71,7 @@ class Segments:
 
         Each row sums to the distance of its bounds.
         """
-        edges = np.unique(np.concatenate((self.edges_ns, bounds_ns)))
+        edges = _merged(self.edges_ns, bounds_ns)
         middle = np.searchsorted(self.edges_ns, edges[:-1], side="right") - 1
         inside = (middle >= 0) & (middle < len(self.column))
         column = np.where(inside, self.column[np.clip(middle, 0, max(0, len(self.column) - 1))], _OTHER)
@@ -127,7 +133,7 @@ def _overlay(edges: Ints, columns: Ints, evaluation: Evaluation) -> tuple[Ints, 
     """Return the segments cut at the edges of evaluations, what lies inside renamed."""
     cuts = np.concatenate((evaluation.start_ns, evaluation.end_ns))
     cuts = cuts[(cuts > edges[0]) & (cuts < edges[-1])]
-    finer = np.unique(np.concatenate((edges, cuts)))
+    finer = _merged(edges, cuts)
     column = columns[np.searchsorted(edges, finer[:-1], side="right") - 1]
     before = np.searchsorted(evaluation.start_ns, finer[:-1], side="right") - 1
     inside = (before >= 0) & (finer[:-1] < evaluation.end_ns[np.maximum(before, 0)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import yaml
@@ -18,6 +19,7 @@ _LOADER = getattr(
 )  # libyaml where PyYAML was built with it: 8 times faster
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_LETTERS_OF_TEXT = frozenset("abcdeghijklmpqrsuvwxzABCDEGHIJKLMPQRSUVWXZ`\"'")  # no word or number begins so
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}\Z")
 _FLOAT = re.compile(r"[-+]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,4})?\Z")
 
@@ -53,66 +55,73 @@ class _Builder:
     def __init__(self, where: str) -> None:
         self.where = where
         self.nodes = 0
+        self.documents = 0
+        self.result: Any = None
+        self.open: list[Any] = []  # the containers the parser is inside of
+        self.keys: list[Any] = []  # for each, the key whose value comes next
 
     def build(self, text: str) -> Any:
         """Return the data of the only document in ``text``; None for an empty one."""
-        stack: list[Any] = []
-        keys: list[Any] = []
-        result: list[Any] = []
-        documents = 0
-        for event in yaml.parse(text, Loader=_LOADER):
-            if isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
-                stack.pop()
-                keys.pop()
-                continue
-            if isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
+        events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
+        for event in events:
+            kind = type(event)
+            if kind is yaml.ScalarEvent:
+                self._check(event)
+                self._put(_scalar(event.value) if event.implicit[0] else event.value, event)
+            elif kind is yaml.SequenceEndEvent or kind is yaml.MappingEndEvent:
+                self.open.pop()
+                self.keys.pop()
+            elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+                self._enter(event, {} if kind is yaml.MappingStartEvent else [])
+            elif kind is yaml.AliasEvent:
+                self._check(event)
+            elif kind is yaml.DocumentStartEvent:
+                self.documents += 1
+                if self.documents > 1:
                     self._refuse("more than one document", event)
-            if not isinstance(event, yaml.NodeEvent):
-                continue
-            value = self._value(event)
-            self._put(value, event, stack, keys, result)
-            if isinstance(value, (dict, list)):
-                stack.append(value)
-                keys.append(_NO_KEY)
-                if len(stack) > MAX_DEPTH:
-                    self._refuse(f"nested deeper than {MAX_DEPTH}", event)
-        return result[0] if result else None
+        return self.result
 
-    def _put(self, value: Any, event: Any, stack: list[Any], keys: list[Any], result: list[Any]) -> None:
+    def _enter(self, event: Any, container: Any) -> None:
+        """Go into a list or mapping that begins."""
+        self._check(event)
+        self._put(container, event)
+        self.open.append(container)
+        self.keys.append(_NO_KEY)
+        if len(self.open) > MAX_DEPTH:
+            self._refuse(f"nested deeper than {MAX_DEPTH}", event)
+
+    def _check(self, event: Any) -> None:
+        """Refuse anchors, aliases, tags, and more values than a rule can need."""
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            self._refuse(f"more than {MAX_NODES} values", event)
+        if event.anchor is not None:  # an alias has one as well: the name it refers to
+            self._refuse("anchors and aliases (& and *) are not allowed", event)
+        if event.tag is not None and event.tag != "!":
+            self._refuse("tags (!) are not allowed", event)
+
+    def _put(self, value: Any, event: Any) -> None:
         """Hang ``value`` where the parser stands: the root, a list, or a mapping's key or value."""
-        if not stack:
-            result.append(value)
-        elif isinstance(stack[-1], list):
-            stack[-1].append(value)
-        elif keys[-1] is _NO_KEY:
-            keys[-1] = self._key(value, event, stack[-1])
+        if not self.open:
+            self.result = value
+            return
+        inside = self.open[-1]
+        if type(inside) is list:
+            inside.append(value)
+        elif self.keys[-1] is _NO_KEY:
+            self.keys[-1] = self._key(event, inside)
         else:
-            stack[-1][keys[-1]] = value
-            keys[-1] = _NO_KEY
+            inside[self.keys[-1]] = value
+            self.keys[-1] = _NO_KEY
 
-    def _key(self, value: Any, event: Any, mapping: dict[str, Any]) -> str:
+    def _key(self, event: Any, mapping: dict[str, Any]) -> str:
         """Return the text of a key; refuses a second one of the same name."""
-        if not isinstance(event, yaml.ScalarEvent):
+        if type(event) is not yaml.ScalarEvent:
             self._refuse("a key must be text", event)
         name = str(event.value)
         if name in mapping:
             self._refuse(f"key {name[:60]!a} is given twice", event)
         return name
-
-    def _value(self, event: Any) -> Any:
-        """Return the value an event starts: a scalar, or an empty container to fill."""
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
-            self._refuse(f"more than {MAX_NODES} values", event)
-        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-            self._refuse("anchors and aliases (& and *) are not allowed", event)
-        if event.tag is not None and event.tag != "!":
-            self._refuse("tags (!) are not allowed", event)
-        if isinstance(event, yaml.ScalarEvent):
-            return _scalar(event.value) if event.implicit[0] else event.value
-        return {} if isinstance(event, yaml.MappingStartEvent) else []
 
     def _refuse(self, what: str, event: Any) -> NoReturn:
         """Raise the error with the line it is about."""
@@ -126,6 +135,8 @@ def _scalar(text: str) -> Any:
     """Return a plain scalar's value as YAML 1.1 reads it; dates, sexagesimals and octals stay text."""
     if text in _NULLS:
         return None
+    if text[0] in _LETTERS_OF_TEXT:
+        return text
     if len(text) <= 5 and text.lower() in _WORDS and (text.islower() or text.istitle() or text.isupper()):
         return _WORDS[text.lower()]
     if _INTEGER.match(text):

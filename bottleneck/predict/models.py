@@ -177,13 +177,14 @@ def _bracket(question: Question, workers: int, cpu: float, io: float) -> Estimat
     """Return the range between the chord and the bound of a convex step time (causal.md, 3.2).
 
     Making batches faster by a factor f gains at least (1 - 1/f) of what taking the wait away gains,
-    and at most all of it.
+    and at most all of it. The starts of epochs are not part of that wait.
     """
     measurements = question.measurements
     mean, wait = measurements.number("step.mean_s"), measurements.number("input.wait_frac")
     now, busy = measurements.number("input.workers"), measurements.number("input.cpu_frac")
     if mean is None or wait is None or now is None:
         return UNKNOWN
+    wait = max(0.0, wait - (measurements.number("input.epoch_gap_frac") or 0.0))
     share = 0.5 if busy is None else busy
     scaled = cpu if cpu == io else share * cpu + (1 - share) * io
     part = 1 - scaled * max(now, 1.0) / max(workers, 1)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import RecordError
 from ..model.record import Event, ProcessRecord
@@ -37,7 +36,6 @@ _ROW = np.dtype(
         ("b", "<i8"),
     ]
 )
-_NO_ROWS: npt.NDArray[np.void] = np.empty(0, dtype=_ROW)
 
 
 def _blocks(data: bytes | mmap.mmap, start: int) -> Iterator[tuple[int, int, bytes]]:
@@ -65,7 +63,7 @@ class _Reading:
 
     def __init__(self) -> None:
         """Start empty."""
-        self.rows: list[npt.NDArray[np.void]] = []
+        self.rows: list[bytes] = []
         self.names: dict[int, str] = {0: ""}
         self.events: list[Event] = []
         self.offset = 0
@@ -76,7 +74,7 @@ class _Reading:
         for block, end, payload in _blocks(data, offset):
             self.offset = end
             if block == _SPANS:
-                self.rows.append(np.frombuffer(payload[: len(payload) // 40 * 40], dtype=_ROW))
+                self.rows.append(payload[: len(payload) // _ROW.itemsize * _ROW.itemsize])
             elif block == _NAME and len(payload) >= 4:
                 self.names[int.from_bytes(payload[:4], "little")] = payload[4:].decode("utf-8", "replace")
             elif block == _EVENT and len(self.events) < _MAX_EVENTS:
@@ -93,7 +91,7 @@ class _Reading:
 
     def spans(self) -> Spans:
         """Return the spans read so far."""
-        rows = np.concatenate(self.rows) if self.rows else _NO_ROWS
+        rows = np.frombuffer(b"".join(self.rows), dtype=_ROW)
         rows = rows[rows["end_ns"] >= rows["start_ns"]]
         size = max(self.names) + 1 if max(self.names) < 100_000 else 1
         names = tuple(self.names.get(number, "") for number in range(size))

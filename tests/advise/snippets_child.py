@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
+import types
 import warnings
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def imports() -> Names:
 def training() -> Names:
     """Return a model with its optimizer, one batch and its loss."""
     net = Net()
-    x, y = torch.randn(8, 3, 64, 64), torch.randint(0, 10, (8,))
+    x, y = torch.randn(8, 3, 32, 32), torch.randint(0, 10, (8,))
     opt = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
     outputs = net(x)
     loss = F.cross_entropy(outputs, y)
@@ -99,7 +100,7 @@ def training() -> Names:
 
 def data() -> Names:
     """Return data sets, loaders and what makes their samples."""
-    ds = TensorDataset(torch.randn(16, 3, 64, 64), torch.randint(0, 10, (16,)))
+    ds = TensorDataset(torch.randn(16, 3, 32, 32), torch.randint(0, 10, (16,)))
     batch = [(ds.tensors[0][:4], ds.tensors[1][:4])]
     tokens = [torch.ones(n, dtype=torch.long) for n in (3, 70, 5, 9, 12, 64, 1, 2)]
     return {
@@ -143,7 +144,11 @@ def files(folder: Path) -> Names:
 def run(code: str, folder: Path, distributed: bool) -> str | None:
     """Return the last line of the traceback of ``code``, or None where it ran."""
     torch.manual_seed(0)
-    names = {**imports(), **training(), **data(), **sequences(), **files(folder), "__name__": "__main__"}
+    module = sys.modules["snippet"] = types.ModuleType(
+        "snippet"
+    )  # torch.compile looks a function's module up
+    names = module.__dict__
+    names.update({**imports(), **training(), **data(), **sequences(), **files(folder)})
     if distributed:
         names["ddp"] = nn.parallel.DistributedDataParallel(names["net"])
     try:
@@ -159,6 +164,7 @@ def run(code: str, folder: Path, distributed: bool) -> str | None:
 def main() -> None:
     """Read the snippets, run them, write what went wrong."""
     warnings.simplefilter("ignore")
+    torch.set_num_threads(1)  # threads cost more than they give on tensors this small
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     wanted = json.load(sys.stdin)
     found: dict[str, str] = {}

@@ -172,6 +172,17 @@ def test_gains_rank_unknown_last_and_fewer_steps_after_shorter_steps() -> None:
     assert advice[3].basis == "literature"
 
 
+def test_what_may_not_apply_comes_after_what_does_whatever_it_gains() -> None:
+    doubt = "{test: checkpoint.bytes > 3, otherwise: it is small}"
+    rules = [
+        mitigation(id="doubtful", applies=doubt),
+        mitigation(id="sure", arguments="seconds: 0.01"),
+        mitigation(id="unpriced", model="none", arguments=""),
+    ]
+    advice, _ = advise([CHECKPOINT], measurements(GIVEN), rules)
+    assert [one.id for one in advice] == ["sure", "doubtful", "unpriced"]
+
+
 def test_at_equal_gain_what_keeps_the_results_comes_first_then_the_smaller_effort() -> None:
     rules = [
         mitigation(id="a", numerics="semantics", arguments="seconds: 0.04"),

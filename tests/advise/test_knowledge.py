@@ -22,24 +22,27 @@ CELLS = BOOK.taxonomy["cells"]
 CHILD = Path(__file__).with_name("snippets_child.py")
 
 # The methods collected from both surveys and from practice, by the ids they keep for ever.
-COLLECTED = """
-activation_checkpointing alibi_short_context allocator_config amp_mixed_precision async_checkpoint
-async_h2d_prefetch augmentation_multiplicity backprop_free batch_size_up batched_dataset_access
-better_initialization better_optimizer blurpool budgeted_lr_schedule channels_last colout comm_hook_16bit
-compressed_domain_training cpu_offload cpu_threads_affinity cuda_graphs cudnn_benchmark curriculum_learning
-data_augmentation data_distillation data_echoing data_pruning ddp_bucket_size ddp_instead_of_dp ddp_no_sync
-ddp_view_static dl_persistent_workers dl_pin_memory dl_prefetch_factor dl_workers drop_redundant_ops
-early_stopping efficient_attention eval_log_cadence faster_decode fewer_item_syncs ffcv_dali_loader fsdp_zero
-fused_kernels fused_optimizer gc_freeze gpu_augmentation grad_accumulation gradient_shaping
-hw_aware_architecture input_normalization larger_batch_lr_scaling layer_freezing length_bucketing_packing
-local_sgd_stale_gradients lora loss_choice low_rank_structured mixture_of_experts nccl_tuning
-normalization_choice normalizer_free nvme_staging offline_preprocess onebit_adam one_cycle_lr_range
-optimizer_8bit powersgd progressive_growing progressive_regularization progressive_resizing ram_cache
-random_features rank_load_balance sam sdpa_flash second_order_preconditioning selective_backprop
-seq_length_warmup sharded_streaming_format stochastic_depth structured_pruning tensor_shape_alignment
-tf32_matmul token_dropping torch_compile train_larger_stop_early weight_averaging weight_tying
-worker_memory_sharing
-""".split()
+COLLECTED = re.findall(
+    r"\w+",
+    """
+    activation_checkpointing alibi_short_context allocator_config amp_mixed_precision async_checkpoint
+    async_h2d_prefetch augmentation_multiplicity backprop_free batch_size_up batched_dataset_access
+    better_initialization better_optimizer blurpool budgeted_lr_schedule channels_last colout comm_hook_16bit
+    compressed_domain_training cpu_offload cpu_threads_affinity cuda_graphs cudnn_benchmark curriculum_learning
+    data_augmentation data_distillation data_echoing data_pruning ddp_bucket_size ddp_instead_of_dp ddp_no_sync
+    ddp_view_static dl_persistent_workers dl_pin_memory dl_prefetch_factor dl_workers drop_redundant_ops
+    early_stopping efficient_attention eval_log_cadence faster_decode fewer_item_syncs ffcv_dali_loader fsdp_zero
+    fused_kernels fused_optimizer gc_freeze gpu_augmentation grad_accumulation gradient_shaping
+    hw_aware_architecture input_normalization larger_batch_lr_scaling layer_freezing length_bucketing_packing
+    local_sgd_stale_gradients lora loss_choice low_rank_structured mixture_of_experts nccl_tuning
+    normalization_choice normalizer_free nvme_staging offline_preprocess onebit_adam one_cycle_lr_range
+    optimizer_8bit powersgd progressive_growing progressive_regularization progressive_resizing ram_cache
+    random_features rank_load_balance sam sdpa_flash second_order_preconditioning selective_backprop
+    seq_length_warmup sharded_streaming_format stochastic_depth structured_pruning tensor_shape_alignment
+    tf32_matmul token_dropping torch_compile train_larger_stop_early weight_averaging weight_tying
+    worker_memory_sharing
+    """,
+)
 
 # Snippets that cannot run on any CPU with PyTorch alone; they are parsed.
 ELSEWHERE = {
@@ -63,7 +66,7 @@ DISTRIBUTED = {
 # What a snippet defines is used as its reader would, so that its body runs as well.
 USES = {
     "async_checkpoint": "writer.join(); assert set(torch.load(checkpoint_path)) == set(net.state_dict())",
-    "augmentation_multiplicity": "assert next(iter(loader))[0].shape == (4, 3, 64, 64)",
+    "augmentation_multiplicity": "assert next(iter(loader))[0].shape == (4, 3, 32, 32)",
     "background_logging": "listener.stop(); assert 'step 10' in log_path.read_text()",
     "batch_maker_to_loader": "assert len(list(DataLoader(Batches(), batch_size=None))) == 3",
     "batched_dataset_access": "assert [len(b[0]) for b in loader] == [4] * 5",
@@ -71,7 +74,7 @@ USES = {
     "blurpool": "assert torch.allclose(Blur(3)(torch.ones(1, 3, 9, 9))[..., 4, 4], torch.ones(1, 3))",
     "buffered_logging": "step = 1; exec(snippet)",
     "channels_last": "assert net(x).shape == (8, 10)",
-    "colout": "assert x.shape == (8, 3, 54, 54)",
+    "colout": "assert x.shape == (8, 3, 27, 27)",
     "data_echoing": "assert len(list(echoed(loader))) == 2 * len(loader)",
     "efficient_attention": "assert out.shape == q.shape",
     "fixed_shapes": "assert all(b.shape[1] % 64 == 0 for b in loader)",
@@ -249,12 +252,12 @@ def test_judged_and_recalled_ranges_are_in_no_text(rule: MitigationRule) -> None
     if rule.expected.range is None or rule.expected.basis in SHOWN:
         return
     assert rule.estimate.model != "literature"
-    shown = [rule.title, rule.summary, rule.quality_risk, *rule.risks, *vars_of_effect(rule)]
+    shown = [rule.title, rule.summary, rule.quality_risk, *rule.risks, *_effect_texts(rule)]
     shown += [claim.claim for claim in rule.evidence if claim.basis not in ("memory", "judgement")]
     assert [(text, bad) for text in shown for bad in _range_texts(rule) if bad in text] == []
 
 
-def vars_of_effect(rule: MitigationRule) -> list[str]:
+def _effect_texts(rule: MitigationRule) -> list[str]:
     """Return the texts on the effect of ``rule``."""
     effect = rule.effect
     return [effect.time_per_iteration, effect.iterations, effect.memory, effect.cost]

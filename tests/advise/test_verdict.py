@@ -8,7 +8,8 @@ from trainbottleneck import rulebook
 from trainbottleneck.advise.engine import advise
 from trainbottleneck.advise.verdict import conclude, first_sentence
 from trainbottleneck.diagnose.engine import judge
-from trainbottleneck.model.finding import Finding
+from trainbottleneck.model.finding import Finding, Interval
+from trainbottleneck.model.mitigation import Advice
 from trainbottleneck.model.report import FAMILY_OF
 
 STEPS = {"step.count": 200, "step.mean_s": 0.083}
@@ -127,6 +128,60 @@ def test_the_first_sentence_ends_at_a_full_stop_before_a_new_one(text: str, firs
     assert first_sentence(text) == first
 
 
+def offer(name: str, likely: float | None, effort: str = "config", **more: str) -> Advice:
+    """Return a piece of advice against gc."""
+    values = {
+        "numerics": "identical",
+        "currency": "time_per_step",
+        "basis": "phase",
+        "bottleneck": "gc",
+        **more,
+    }
+    gain = None if likely is None else Interval(low=likely, likely=likely, high=likely)
+    return Advice(
+        id=name,
+        title=name,
+        kind="system",
+        taxonomy=None,
+        shen=None,
+        speedup=gain,
+        effort=effort,
+        risk=(),
+        summary="",
+        snippet="",
+        **values,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("offers", "says"),
+    [
+        (
+            [offer("Best", 2.0, "large"), offer("Easy", 1.6)],
+            "Easy. A step would then take about 52 ms instead of 83 ms.",
+        ),
+        ([offer("Best", 2.0, "large"), offer("Easy", 1.599)], "Best. A step would then take about 42 ms"),
+        ([offer("Best", 2.0), offer("Same", 1.9, numerics="semantics")], "Best. A step"),
+        ([offer("Best", 2.0, numerics="semantics"), offer("Same", 1.9)], "Same. A step"),
+        ([offer("Other", 3.0, bottleneck="storage"), offer("Own", 1.5)], "Own. A step"),
+        (
+            [offer("Paper", 2.0, basis="literature")],
+            "Paper. A step could then take, by published gains, 42 ms",
+        ),
+        ([offer("Unpriced", None)], "First thing to try: Unpriced."),
+        ([offer("Fewer", 2.0, currency="number_of_steps")], "(1.5 s)."),
+        ([], "(1.5 s)."),
+    ],
+)
+def test_the_headline_names_the_least_trouble_that_saves_nearly_as_much(
+    offers: list[Advice], says: str
+) -> None:
+    headline = conclude([fires("gc", 0.5)], measurements(STEPS), offers).headline
+    assert headline.startswith("It costs a lot in `a.b` (1.5 s).")
+    assert says in headline
+    assert headline.endswith(says) or "A step" in says
+
+
 def test_the_whole_line_reads_for_somebody_who_never_profiled() -> None:
     given = measurements(
         {
@@ -162,5 +217,5 @@ def test_the_whole_line_reads_for_somebody_who_never_profiled() -> None:
     assert (verdict.bottleneck, verdict.state, verdict.share) == ("cpu_preprocessing", "bottleneck", 0.71)
     assert verdict.headline == (
         "Training waits for data 71 % of the time: `RandomRotation` in `data.py:41` costs 38 ms per sample on one"
-        " core. Load with 4 worker processes: a step would take about 24 ms instead of 83 ms."
+        " core. Load with 4 worker processes. A step would then take about 24 ms instead of 83 ms."
     )

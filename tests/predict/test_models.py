@@ -110,6 +110,14 @@ def test_what_the_recursion_can_not_reproduce_gets_a_bracket() -> None:
     assert found.speedup.low == pytest.approx(1 / 0.7)  # half of it for batches twice as fast
 
 
+def test_a_bracket_leaves_the_starts_of_epochs_alone() -> None:
+    given = {**LOADER, "input.batch_s": 0.03, "input.batch_cpu_s": 0.03, "input.epoch_gap_frac": 0.2}
+    found = ask("loader", measurements(given), workers=2)
+    assert found.basis == "bracket"
+    assert found.speedup is not None
+    assert found.speedup.high == pytest.approx(1 / 0.6)
+
+
 @pytest.mark.parametrize("missing", ["step.mean_s", "input.workers"])
 def test_without_step_or_workers_a_loader_is_unknown(missing: str) -> None:
     given = {name: value for name, value in LOADER.items() if name != missing}
