@@ -86,6 +86,7 @@ def _processes(pid: int, samples: Sequence[SystemSample], values: Values) -> Non
         return
     values.give("host.trainer_cores", _growth(own[0], own[-1], "cpu_s") / seconds, len(own))
     values.give("host.trainer_rss_bytes", max((p.get("rss_bytes", 0.0) for p in own), default=None), len(own))
+    _computing(values)
     tree = _tree_growth(samples, "cpu_s") / seconds
     values.give("host.tree_cores", tree, len(samples))
     busy = [s.machine["cores_busy"] for s in samples if "cores_busy" in s.machine]
@@ -101,6 +102,16 @@ def _processes(pid: int, samples: Sequence[SystemSample], values: Values) -> Non
     third = max(1, len(resident) // 3)
     grown = float(np.mean(resident[-third:]) - np.mean(resident[:third]))
     values.give("host.rss_growth_bytes_per_s", grown / (seconds * 2 / 3), len(resident))
+
+
+def _computing(values: Values) -> None:
+    """Give the cores the training process keeps busy outside of waiting, and of making batches itself."""
+    cores, step, busy = (values.number(n) for n in ("host.trainer_cores", "step.mean_s", "step.busy_s"))
+    if cores is None or not step or not busy:
+        return
+    making = 0.0 if values.number("input.workers") else values.number("input.batch_cpu_s") or 0.0
+    most = values.number("host.usable_cores") or cores
+    values.give("compute.cores", min(most, max(0.0, cores * step - making) / busy))
 
 
 def _growth(first: Mapping[str, float], last: Mapping[str, float], name: str) -> float:

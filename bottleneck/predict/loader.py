@@ -7,7 +7,6 @@ one when it returns one.
 
 from __future__ import annotations
 
-import random
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -120,15 +119,25 @@ def service_times(mean: float, cv: float) -> tuple[float, ...]:
     """Return times to make a batch with this mean and spread, in a fixed random order.
 
     Quantiles of a gamma distribution: positive, skewed to the right, told by two numbers, exponential
-    at a spread of 1. Shuffled by a generator of their own and scaled so that the mean is exact.
+    at a spread of 1. The same arguments give the same times on every machine; their mean is exact.
     """
     if mean <= 0 or cv <= 0:
         return (max(mean, 0.0),) * BATCHES
     raw = _gamma_quantiles(min(max(cv, 0.01), 5.0))
     scale = mean * BATCHES / sum(raw)
-    times = [value * scale for value in raw]
-    random.Random(_SEED).shuffle(times)
-    return tuple(times)
+    return tuple(raw[place] * scale for place in _permutation())
+
+
+@lru_cache(maxsize=1)
+def _permutation() -> tuple[int, ...]:
+    """Return a fixed random order of the batches: Fisher and Yates with Knuth's 64-bit generator (MMIX)."""
+    order = list(range(BATCHES))
+    state = _SEED
+    for last in range(BATCHES - 1, 0, -1):
+        state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+        chosen = (state >> 33) % (last + 1)  # the high bits: the low ones of such a generator repeat soon
+        order[last], order[chosen] = order[chosen], order[last]
+    return tuple(order)
 
 
 def _gamma_quantiles(cv: float) -> list[float]:

@@ -63,7 +63,7 @@ def cut(value: str, limit: int, mark: str = "\u2026") -> str:
 def line(value: object, limit: int = 240) -> str:
     """Return ``value`` as one line that can't act on a terminal, at most ``limit`` characters."""
     raw = str(value)[: limit * 4 + 64]  # a megabyte of text is not worth cleaning to show a line of it
-    return cut(_BLANKS.sub(" ", raw).strip(), limit)
+    return cut(_ACTIVE.sub(_visible, _BLANKS.sub(" ", raw).strip()), limit)
 
 
 def block(value: object, limit: int = 4000) -> str:
