@@ -23,6 +23,8 @@ def analyse(timeline: Timeline, makers: Sequence[ProcessRecord], values: Values)
     share, seconds = values.number("step.data_wait_frac"), values.number("step.mean_s")
     values.give("input.wait_frac", share, int(values.number("step.count") or 1))
     if not loaders:
+        values.give("input.workers", 0)
+        values.give("input.epoch_gap_frac", 0.0)
         values.lack("input", "the loop makes its batches itself, no DataLoader was used for training")
         values.label("input.maker", "the training loop itself")
         return
@@ -90,7 +92,7 @@ def _epochs(timeline: Timeline, loaders: frozenset[int], asked: Spans, values: V
     begun = int(np.count_nonzero(all_first & inside))
     if not begun:
         values.lack("input.epoch_gap_s", "no epoch began among the measured steps")
-        values.lack("input.epoch_gap_frac", "no epoch began among the measured steps")
+        values.give("input.epoch_gap_frac", 0.0, 1)
         return
     usual = asked.where(asked.flags & (Flag.FIRST | Flag.STOP) == 0)
     typical = float(np.median(usual.end_ns - usual.start_ns)) if len(usual) else 0.0

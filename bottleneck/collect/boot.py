@@ -6,6 +6,7 @@ them as long as PYTHONPATH survives.
 
 from __future__ import annotations
 
+import os
 import py_compile
 import shutil
 from pathlib import Path
@@ -70,7 +71,7 @@ def make(run: Path, launcher: bool) -> Path:
     agent.mkdir(parents=True)
     for file in sorted(source.glob("*.py")):
         shutil.copyfile(file, agent / file.name)
-    config = {"run": str(run), "launcher": launcher}
+    config = {"run": str(run), "launcher": launcher, "command_pid": os.getpid()}
     text = _SITECUSTOMIZE.format(here=str(boot), config=config, package=PACKAGE)
     (boot / "sitecustomize.py").write_text(text, encoding="utf-8")
     _compile(boot)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from build import measurements
 from trainbottleneck import rulebook
+from trainbottleneck.advise.confidence import confidence
 from trainbottleneck.advise.engine import advise
 from trainbottleneck.advise.verdict import conclude, first_sentence
 from trainbottleneck.diagnose.engine import judge
@@ -219,3 +220,12 @@ def test_the_whole_line_reads_for_somebody_who_never_profiled() -> None:
         "Training waits for data 71 % of the time: `RandomRotation` in `data.py:41` costs 38 ms per sample on one"
         " core. Load with 4 worker processes. A step would then take about 24 ms instead of 83 ms."
     )
+
+
+def test_a_crowded_machine_lowers_the_confidence() -> None:
+    quiet = measurements({"step.count": 100, "host.usable_cores": 2, "host.foreign_cores": 0.1})
+    crowded = measurements({"step.count": 100, "host.usable_cores": 2, "host.foreign_cores": 1.0})
+    assert confidence(None, (), quiet) == ("high", ())
+    level, reasons = confidence(None, (), crowded)
+    assert level == "medium"
+    assert "1.0 of 2 cores" in reasons[0]
