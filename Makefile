@@ -22,7 +22,7 @@ demo: $(READY)   ## diagnose a real training on real JPEG photographs; prints wh
 
 test: $(READY) lint  ## everything: lint, types, tests
 	@test -x "$${CHROMIUM:-/usr/bin/chromium}" || echo "no chromium: the page tests are skipped (Debian: apt-get install chromium)"
-	$(BIN)/python -m pytest
+	$(BIN)/pytest
 
 lint: $(READY)   ## style and types
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -198,37 +199,61 @@ def describe_loader(loader: Any, number: int) -> dict[str, Any]:
     }
 
 
-class ThreadCounters:
-    """Bytes read by this thread, and nanoseconds it waited for a core: Linux's counters, kept open."""
+class ThreadCounters(threading.local):
+    """Bytes read by the calling thread, and nanoseconds it waited for a core: Linux's counters, kept open.
+
+    Local to each thread, as threads make batches at the same time and end at any moment.
+    """
 
     def __init__(self) -> None:
         """Open nothing yet: workers do so after the fork."""
-        self._owner = (0, 0)
-        self._fds: tuple[int, int] | None = None
+        self._files: _CounterFiles | None = None
 
     def read(self) -> tuple[int, int] | None:
         """Return (bytes read, ns waited for a core) so far, or None where the system does not tell."""
-        from _thread import get_ident
-
-        owner = (os.getpid(), get_ident())
-        if owner != self._owner:
-            self._reopen(owner)
-        if self._fds is None:
-            return None
         try:
-            text = os.pread(self._fds[0], 64, 0)
-            waited = os.pread(self._fds[1], 64, 0).split()
-            return int(text[7 : text.index(b"\n")]), int(waited[1])
+            if self._files is None or self._files.pid != os.getpid():  # inherited by a fork: another thread's
+                self._files = _CounterFiles()
+            return self._files.read()
         except (OSError, ValueError, IndexError):
-            self._fds = None
             return None
 
-    def _reopen(self, owner: tuple[int, int]) -> None:
-        """Open the counters of the calling thread; those inherited by a fork belong to another one."""
-        self._owner, self._fds = owner, None
-        try:
-            flags = os.O_RDONLY | os.O_CLOEXEC
-            io = os.open("/proc/thread-self/io", flags)
-            self._fds = (io, os.open("/proc/thread-self/schedstat", flags))
-        except OSError:
-            return
+
+class _CounterFiles:
+    """The two open files of one thread; they close when the thread ends and lets go of them."""
+
+    def __init__(self) -> None:
+        """Open them; where there are none, reading gives None from now on."""
+        self.pid = os.getpid()
+        self.fds: list[int] = []
+        self.identities: list[tuple[int, int]] = []
+        for name in ("io", "schedstat"):
+            try:
+                fd = os.open("/proc/thread-self/" + name, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                return
+            self.fds.append(fd)
+            self.identities.append(_identity(fd))
+
+    def read(self) -> tuple[int, int] | None:
+        """Return (bytes read, ns waited for a core) so far; OSError or ValueError where they are not ours."""
+        if len(self.fds) < 2:
+            return None
+        text = os.pread(self.fds[0], 64, 0)
+        waited = os.pread(self.fds[1], 64, 0).split()
+        return int(text[7 : text.index(b"\n")]), int(waited[1])
+
+    def __del__(self) -> None:
+        """Close what is still ours: a script that closes every descriptor reuses the numbers."""
+        for fd, identity in zip(self.fds, self.identities, strict=False):
+            try:
+                if _identity(fd) == identity:
+                    os.close(fd)
+            except OSError:
+                continue
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    """Return what tells an open file from another one under the same number."""
+    state = os.fstat(fd)
+    return state.st_dev, state.st_ino

@@ -17,6 +17,12 @@ _TEXT = {
     "gc": "garbage collection",
     "sync": "waiting for the device",
 }
+# What is no phase of a step, and what is said about it.
+_BESIDE = {
+    "compile": ("torch.compile", "part of other in step times"),
+    "gap": ("steps not kept in detail", "the run was long: excluded from step times"),
+    "pause": ("our own measuring", "excluded from step times"),
+}
 
 
 def analyse(timeline: Timeline, outcome: Outcome, values: Values) -> None:
@@ -32,8 +38,8 @@ def analyse(timeline: Timeline, outcome: Outcome, values: Values) -> None:
 
 def lines(timeline: Timeline, outcome: Outcome) -> tuple[AccountLine, ...]:
     """Return the parts of the run's wall time; their seconds sum to the whole."""
-    start, end = outcome.start_ns, max(outcome.end_ns, int(timeline.bounds_ns[-1]))
     first, last = int(timeline.bounds_ns[0]), int(timeline.bounds_ns[-1])
+    start, end = min(outcome.start_ns, first), max(outcome.end_ns, last)
     imported = timeline.trainer.process.header.get("torch_import_ns")
     imported = min(max(int(imported), start), first) if isinstance(imported, int) else start
     parts: list[tuple[str, int, str]] = [
@@ -41,13 +47,9 @@ def lines(timeline: Timeline, outcome: Outcome) -> tuple[AccountLine, ...]:
         ("building data, model and loop", first - imported, "from there to the first step"),
     ]
     totals = timeline.totals.sum(axis=0)
-    phases = timeline.phase_ns().sum(axis=0)
-    for name in PHASES:
-        if phases[COLUMN[name]]:
-            note = f"in {len(timeline.totals)} steps"
-            parts.append((_TEXT.get(name, name), int(phases[COLUMN[name]]), note))
-    if totals[COLUMN["pause"]]:
-        parts.append(("our own measuring", int(totals[COLUMN["pause"]]), "excluded from step times"))
+    note = f"in {len(timeline.totals)} steps"
+    parts += [(_TEXT.get(name, name), int(totals[COLUMN[name]]), note) for name in PHASES]
+    parts += [(text, int(totals[COLUMN[name]]), why) for name, (text, why) in _BESIDE.items()]
     parts.append(("after the last step", end - last, ""))
     wall = max(1, end - start)
     return tuple(

@@ -8,8 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.span import Flag, Kind, Spans
+from .evaluation import Evaluation
+from .nesting import outermost
 
 Ints = npt.NDArray[np.int64]
+_RECURS = 20  # an optimizer stepped less often than every 20th time of the busiest does not close the cycle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,31 +20,24 @@ class Boundaries:
     """Ends of the training steps.
 
     Attributes:
-        first_ns: Start of the first step: its first fetch or forward.
         ends_ns: Ends of the steps, increasing, int64, shape (steps,).
         definition: What a step is in this run, in words.
-        steady: False where steps are counted by backward passes, for want of optimizer steps.
     """
 
-    first_ns: int
     ends_ns: Ints
     definition: str
-    steady: bool = True
 
 
-def find_boundaries(spans: Spans, evaluation_ends: Ints, evaluation_starts: Ints) -> Boundaries | None:
-    """Return the steps in a trainer's spans, or None where it never stepped nor ran backward."""
+def find_boundaries(spans: Spans) -> Boundaries | None:
+    """Return the steps in a trainer's spans (by start, outer first), None where it never stepped nor ran backward."""
     ends, optimizers = _updates(spans)
     if len(ends):
         ends, used = _anchor(ends, optimizers, spans)
         definition = _describe(used, len(np.unique(optimizers)))
     else:
-        ends = _outermost_ends(spans, Kind.BACKWARD)
+        ends = np.unique(spans.end_ns[outermost(spans, Kind.BACKWARD)])
         definition = "one backward pass (no optimizer step was seen: compiled or hand-written updates)"
-    if not len(ends):
-        return None
-    first = _first_start(spans, int(ends[0]), evaluation_starts, evaluation_ends)
-    return Boundaries(first_ns=first, ends_ns=ends, definition=definition, steady=len(optimizers) > 0)
+    return Boundaries(ends_ns=ends, definition=definition) if len(ends) else None
 
 
 def _updates(spans: Spans) -> tuple[Ints, Ints]:
@@ -53,7 +49,7 @@ def _updates(spans: Spans) -> tuple[Ints, Ints]:
     skipped = (spans.kind == Kind.SCALER) & (spans.a == 1)
     chosen = stepped | skipped
     ends, numbers = spans.end_ns[chosen], spans.b[chosen]
-    passes = spans.where(spans.kind == Kind.BACKWARD)
+    passes = spans.where(outermost(spans, Kind.BACKWARD))
     if len(passes) and len(ends):
         before = np.searchsorted(passes.start_ns, spans.start_ns[chosen], side="right") - 1
         held = (before >= 0) & (ends <= passes.end_ns[np.maximum(before, 0)])
@@ -101,7 +97,7 @@ def _pick(group: list[int], ends: Ints, numbers: Ints, spans: Spans) -> int:
     """
     counts = {n: int(np.count_nonzero(numbers == n)) for n in group}
     busiest = max(counts.values())
-    regular = [n for n in group if counts[n] * 20 >= busiest]
+    regular = [n for n in group if counts[n] * _RECURS >= busiest]
     rarest = min(counts[n] for n in regular)
     close = [n for n in regular if counts[n] <= rarest * 1.2 + 1]
     return max(close, key=lambda n: (_followed_by_fetch(ends[numbers == n], ends, spans), close.index(n)))
@@ -116,25 +112,27 @@ def _followed_by_fetch(own: Ints, ends: Ints, spans: Spans) -> int:
     return int(np.count_nonzero((next_fetch < next_end) & (next_fetch < np.iinfo(np.int64).max)))
 
 
-def _outermost_ends(spans: Spans, kind: Kind) -> Ints:
-    """Return the ends of the spans of ``kind`` that lie in no other of them."""
-    own = spans.where(spans.kind == kind)
-    if not len(own):
-        return np.empty(0, np.int64)
-    reach = np.maximum.accumulate(own.end_ns)
-    outer = np.concatenate(([True], own.end_ns[1:] > reach[:-1]))
-    return own.end_ns[outer]
+def first_start(spans: Spans, first_end: int, evaluation: Evaluation) -> int:
+    """Return where the first step begins: its first fetch or forward that belongs to no evaluation before it.
 
-
-def _first_start(spans: Spans, first_end: int, starts: Ints, ends: Ints) -> int:
-    """Return where the first step begins: its first fetch or forward that belongs to no evaluation before it."""
+    An epoch that was drawn to its end before anything trained (statistics of the data) is no part of the step.
+    """
     begins = np.isin(spans.kind, (Kind.NEXT, Kind.ITER, Kind.FORWARD, Kind.BACKWARD, Kind.OPTIMIZER))
-    begins &= (spans.start_ns < first_end) & (spans.flags & Flag.STOP == 0)
+    begins &= (spans.start_ns < first_end) & ~evaluation.covers(spans.start_ns)
+    begins &= spans.start_ns >= _drawn_before(spans, first_end)
+    begins &= (spans.kind != Kind.NEXT) | (spans.flags & Flag.STOP == 0)
     candidates = spans.start_ns[begins]
-    if len(starts):
-        before = np.searchsorted(starts, candidates, side="right") - 1
-        candidates = candidates[(before < 0) | (candidates > ends[np.maximum(before, 0)])]
     return int(candidates.min()) if len(candidates) else first_end
+
+
+def _drawn_before(spans: Spans, first_end: int) -> int:
+    """Return the end of the last epoch that ran dry before the first backward pass and was followed by another."""
+    passes = spans.start_ns[spans.kind == Kind.BACKWARD]
+    until = min(int(passes[0]), first_end) if len(passes) else first_end
+    stops = spans.end_ns[(spans.kind == Kind.NEXT) & (spans.flags & Flag.STOP != 0) & (spans.end_ns <= until)]
+    begun = spans.start_ns[(spans.kind == Kind.ITER) & (spans.start_ns < until)]
+    followed = stops[stops <= begun.max()] if len(begun) else stops[:0]
+    return int(followed.max()) if len(followed) else int(spans.start_ns.min())
 
 
 def _describe(together: int, optimizers: int) -> str:

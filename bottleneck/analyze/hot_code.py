@@ -135,7 +135,9 @@ def made_of(
     for c in sampled:
         by_phase.setdefault(s.phase_of(c.frames), []).append(c)
     return {
-        phase: tuple((_quote(place), place.share) for place in s.places(counts, library_paths, 5))
+        phase: tuple(
+            (f"{place.text} in {place.where}", place.share) for place in s.places(counts, library_paths, 5)
+        )
         for phase, counts in sorted(by_phase.items())
         if sum(c.count for c in counts) >= _LEAST // 2
     }

@@ -64,8 +64,15 @@ def _requests(timeline: Timeline, loaders: frozenset[int]) -> Spans:
     """Return the requests for training batches after warm-up."""
     spans = timeline.trainer.spans
     start, end = timeline.measured
-    wanted = (spans.kind == Kind.NEXT) & np.isin(spans.b, list(loaders))
+    wanted = (spans.kind == Kind.NEXT) & _for_training(timeline, loaders)
     return spans.where(wanted & (spans.start_ns >= start) & (spans.start_ns < end))
+
+
+def _for_training(timeline: Timeline, loaders: frozenset[int]) -> npt.NDArray[np.bool_]:
+    """Return which spans concern ``loaders``, passes over them that only evaluate left out."""
+    mine = np.isin(timeline.trainer.spans.b, list(loaders))
+    mine[timeline.evaluation.fetches] = False
+    return mine
 
 
 def _waiting(asked: Spans, workers: int, values: Values) -> None:
@@ -84,7 +91,7 @@ def _epochs(timeline: Timeline, loaders: frozenset[int], asked: Spans, values: V
     """Give the cost of starting an epoch: iterator, workers, first batch, and the end of the one before."""
     spans = timeline.trainer.spans
     start, end = timeline.measured
-    mine = np.isin(spans.b, list(loaders))
+    mine = _for_training(timeline, loaders)
     all_first = (spans.kind == Kind.NEXT) & mine & (spans.flags & Flag.FIRST != 0)
     values.give("input.epochs", int(np.count_nonzero(all_first)))
     inside = mine & (spans.start_ns >= start) & (spans.start_ns < end)

@@ -72,12 +72,17 @@ def phase_of(frames: Sequence[Frame]) -> str:
     for function, file, _ in reversed(frames):
         name = PurePath(file).name
         if AGENT in file:
-            found = _OF_WRAPPER.get((name, function))
+            found = _OF_WRAPPER.get((name, bare(function)))
             if found is not None:
                 return found
-        elif name == "optimizer.py" and function == "wrapper" and "/torch/optim/" in file:
+        elif name == "optimizer.py" and bare(function) == "wrapper" and "/torch/optim/" in file:
             return "optimizer"
     return "other"
+
+
+def bare(function: str) -> str:
+    """Return the last part of a qualified name: "fetch" of "Batches._patch_fetch.<locals>.fetch"."""
+    return function.rsplit(".", 1)[-1]
 
 
 def innermost(counts: StackCount, library_paths: Sequence[str]) -> Frame | None:
@@ -96,19 +101,19 @@ def is_logging(counts: StackCount, library_paths: Sequence[str]) -> bool:
     if _LOG_CALL.search(counts.source):
         return True
     own = [frame for frame in counts.frames if is_users(frame[1], library_paths)]
-    return any(_LOG_NAME.search(function.rsplit(".", 1)[-1].lower()) for function, _, _ in own[1:])
+    return any(_LOG_NAME.search(bare(function).lower()) for function, _, _ in own[1:])
 
 
 def is_batch_making(counts: StackCount, library_paths: Sequence[str]) -> bool:
     """Return whether a stack outside all hooks makes a batch, judged by the names of the functions on it."""
     own = [frame for frame in counts.frames if is_users(frame[1], library_paths)]
-    return any(_BATCH_NAME.search(function.rsplit(".", 1)[-1].lower()) for function, _, _ in own[1:])
+    return any(_BATCH_NAME.search(bare(function).lower()) for function, _, _ in own[1:])
 
 
 def makes_batch(frames: Iterable[Frame]) -> bool:
     """Return whether a stack is inside a fetcher: in a worker, everything else is waiting for work."""
     return any(
-        (function == "fetch" and (AGENT in file or file.endswith("/_utils/fetch.py")))
+        (bare(function) == "fetch" and (AGENT in file or file.endswith("/_utils/fetch.py")))
         for function, file, _ in frames
     )
 
@@ -127,7 +132,7 @@ def places(counts: Sequence[StackCount], library_paths: Sequence[str], most: int
     found = []
     for (function, file), seen in by_function.most_common(most):
         (line, source), _ = lines[(function, file)].most_common(1)[0]
-        loop = function in ("<module>", "main", "train")
+        loop = bare(function) in ("<module>", "main", "train")
         text = source if loop and source else function
         found.append(
             Place(text=text[:120], where=f"{PurePath(file).name}:{line}", share=seen / max(1, total))

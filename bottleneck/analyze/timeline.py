@@ -12,8 +12,9 @@ import numpy.typing as npt
 from ..model.record import Stacks
 from ..model.report import PHASES
 from ..model.span import Kind, Spans
-from .boundaries import Boundaries, find_boundaries
+from .boundaries import Boundaries, find_boundaries, first_start
 from .evaluation import Evaluation, find_evaluation
+from .nesting import outermost
 from .phases import COLUMN, Segments, segment
 from .steady import Steady, find_steady
 from .trainer import Trainer
@@ -34,7 +35,7 @@ class Timeline:
         totals: ns per step and column of ``phases.COLUMNS``, shape (steps, columns).
         segments: The whole thread's time, from its first to its last span.
         steady: Which steps count.
-        micro_batches: Backward passes per step, shape (steps,).
+        micro_batches: Backward passes per step (recomputation within one not counted), shape (steps,).
     """
 
     trainer: Trainer
@@ -48,8 +49,8 @@ class Timeline:
 
     @property
     def step_ns(self) -> Ints:
-        """Wall time of each step without our own pauses, ns, shape (steps,)."""
-        wall: Ints = self.totals.sum(axis=1) - self.totals[:, COLUMN["pause"]]
+        """Wall time of each step without our own pauses and without what was not kept, ns, shape (steps,)."""
+        wall: Ints = self.phase_ns().sum(axis=1)
         return wall
 
     @property
@@ -61,9 +62,9 @@ class Timeline:
         return int(self.bounds_ns[kept[0]]), int(self.bounds_ns[-1])
 
     def phase_ns(self) -> Ints:
-        """Return ns per step and phase of ``PHASES``; compilation joins ``other``, pauses are left out."""
+        """Return ns per step and phase of ``PHASES``; compilation joins ``other``; pauses and gaps are left out."""
         phases: Ints = self.totals[:, : len(PHASES)].copy()
-        phases[:, COLUMN["other"]] += self.totals[:, COLUMN["compile"]] + self.totals[:, COLUMN["gap"]]
+        phases[:, COLUMN["other"]] += self.totals[:, COLUMN["compile"]]
         return phases
 
     def mean_phases(self) -> npt.NDArray[np.float64]:
@@ -84,12 +85,12 @@ class Timeline:
 def build(trainer: Trainer, stacks: Sequence[Stacks] = (), queue: int | None = None) -> Timeline | None:
     """Return the steps of ``trainer``, or None where it took none."""
     spans = trainer.spans
-    evaluation = find_evaluation(spans)
-    boundaries = find_boundaries(spans, evaluation.end_ns, evaluation.start_ns)
+    boundaries = find_boundaries(spans)
     if boundaries is None:
         return None
-    bounds = np.concatenate(([boundaries.first_ns], boundaries.ends_ns)).astype(np.int64)
-    bounds = np.unique(bounds)
+    evaluation = find_evaluation(spans, boundaries.ends_ns)
+    first = first_start(spans, int(boundaries.ends_ns[0]), evaluation)
+    bounds = np.unique(np.concatenate(([first], boundaries.ends_ns)).astype(np.int64))
     segments = segment(spans, evaluation, int(spans.start_ns.min()), int(spans.end_ns.max()) + 1)
     totals = segments.totals(bounds)
     windows = [(window.start_ns, window.end_ns) for window in stacks]
@@ -103,13 +104,13 @@ def build(trainer: Trainer, stacks: Sequence[Stacks] = (), queue: int | None = N
         totals=totals,
         segments=segments,
         steady=steady,
-        micro_batches=_per_step(spans, Kind.BACKWARD, bounds),
+        micro_batches=_per_step(spans.where(outermost(spans, Kind.BACKWARD)), bounds),
     )
 
 
-def _per_step(spans: Spans, kind: Kind, bounds: Ints) -> Ints:
-    """Return how many spans of ``kind`` begin in each step."""
-    counts, _ = np.histogram(spans.start_ns[spans.kind == kind], bounds)
+def _per_step(spans: Spans, bounds: Ints) -> Ints:
+    """Return how many spans begin in each step."""
+    counts, _ = np.histogram(spans.start_ns, bounds)
     return counts.astype(np.int64)
 
 

@@ -1,0 +1,56 @@
+"""Which batches train and which evaluate, told for each pass over a loader by the forwards that follow."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..model.span import Flag, Kind, Spans
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+def evaluating_fetches(spans: Spans, outer: Bools, evaluates: Bools) -> Bools:
+    """Return the requests and iterator starts of passes most of whose batches go into evaluating forwards.
+
+    A pass, not a loader: the training set is often evaluated too. Passes that serve no forward at all follow
+    the other passes of their loader.
+
+    Args:
+        spans: By start, outer before inner.
+        outer: Outermost forwards, bool, shape (n,).
+        evaluates: Those of them that only evaluate, bool, shape (n,).
+    """
+    feeding = np.zeros(len(spans), bool)
+    asks = np.flatnonzero(np.isin(spans.kind, (Kind.NEXT, Kind.ITER)))
+    forwards = np.flatnonzero(outer)
+    if not len(asks) or not len(forwards):
+        return feeding
+    group, loader = _passes(spans.where(asks))
+    following = np.searchsorted(forwards, asks)
+    known = (
+        (following < len(forwards)) & (spans.kind[asks] == Kind.NEXT) & (spans.flags[asks] & Flag.STOP == 0)
+    )
+    votes = np.where(evaluates[forwards[np.minimum(following, len(forwards) - 1)]], 1, -1) * known
+    by_pass = np.bincount(group, votes, minlength=len(loader))
+    by_loader = np.bincount(loader, np.sign(by_pass))
+    feeding[asks] = np.where(by_pass == 0, by_loader[loader], by_pass)[group] > 0
+    return feeding
+
+
+def _passes(asks: Spans) -> tuple[Ints, Ints]:
+    """Return the pass each request belongs to, shape (n,), and the loader of each pass (both counted from 0)."""
+    loaders, loader = np.unique(asks.b, return_inverse=True)
+    started = np.zeros(len(asks), np.int64)
+    for number in range(len(loaders)):
+        mine = loader == number
+        started[mine] = np.cumsum(asks.kind[mine] == Kind.ITER)
+    pairs, group = np.unique(np.stack((loader, started), axis=1), axis=0, return_inverse=True)
+    return group.reshape(-1), pairs[:, 0]
+
+
+def training_loaders(spans: Spans, feeding: Bools) -> frozenset[int]:
+    """Return the loaders that served batches to training."""
+    served = (spans.kind == Kind.NEXT) & (spans.flags & Flag.STOP == 0) & ~feeding
+    return frozenset(int(number) for number in np.unique(spans.b[served]))
