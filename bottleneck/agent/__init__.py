@@ -19,8 +19,9 @@ PACKAGE = "_trainbottleneck_agent"
 class Watch:
     """A meta path finder that calls back once a module of interest has been executed.
 
-    It finds nothing itself: it asks the finders behind it and wraps ``exec_module`` of the loader they return,
-    on that one instance, so that ``module.__loader__`` and ``find_spec`` stay what they are.
+    It finds nothing itself: it asks the finders behind it and learns from the spec they return when the import
+    has ended. No frame of ours is below a module that is being executed, so the traceback of an import that
+    fails is the one Python prints without us.
     """
 
     def __init__(self) -> None:
@@ -37,7 +38,7 @@ class Watch:
             self.waiting.setdefault(name, []).append(call)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Return the spec the other finders give, its loader wrapped, or None for all other names."""
+        """Return the spec the other finders give, its end awaited, or None for all other names."""
         if self.busy or name not in self.waiting:
             return None
         self.busy = True
@@ -45,8 +46,8 @@ class Watch:
             spec = self._ask_others(name, path, target)
         finally:
             self.busy = False
-        if spec is not None and hasattr(spec.loader, "exec_module"):
-            self._wrap(name, spec.loader)
+        if spec is not None:
+            self._await(spec)
         return spec
 
     def _ask_others(self, name: str, path: Any, target: Any) -> Any:
@@ -60,23 +61,35 @@ class Watch:
                 return spec
         return None
 
-    def _wrap(self, name: str, loader: Any) -> None:
-        """Make ``loader`` call back after it has executed ``name``, once."""
-        original = loader.exec_module
+    def _await(self, spec: Any) -> None:
+        """Call back once ``spec``'s module is imported: importlib then sets ``spec._initializing`` to False."""
+        plain, arrived = type(spec), self._arrived
 
-        def exec_module(module: Any) -> None:
-            loader.__dict__.pop("exec_module", None)
-            original(module)
-            for call in self.waiting.pop(name, ()):
-                try:
-                    call(module)
-                except Exception as error:
-                    report("import of " + name, error)
+        class Awaited(plain):  # type: ignore[misc,valid-type]
+            @property
+            def _initializing(spec) -> bool:
+                return bool(spec.__dict__.get("_initializing", False))
+
+            @_initializing.setter
+            def _initializing(spec, value: bool) -> None:
+                spec.__dict__["_initializing"] = value
+                if not value:
+                    spec.__class__ = plain
+                    arrived(spec.name)
 
         try:
-            loader.exec_module = exec_module
-        except AttributeError:
-            self.waiting.pop(name, None)  # a loader without instance attributes: go without this hook
+            spec.__class__ = Awaited
+        except TypeError:
+            self.waiting.pop(spec.name, None)  # a spec of another make: go without this hook
+
+    def _arrived(self, name: str) -> None:
+        """Make the calls that wait for ``name``, unless its import failed; a later attempt may succeed."""
+        module = sys.modules.get(name)
+        for call in self.waiting.pop(name, ()) if module is not None else ():
+            try:
+                call(module)
+            except Exception as error:
+                report("import of " + name, error)
 
 
 WATCH = Watch()

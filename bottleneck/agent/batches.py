@@ -226,14 +226,14 @@ class _CounterFiles:
         """Open them; where there are none, reading gives None from now on."""
         self.pid = os.getpid()
         self.fds: list[int] = []
-        self.identities: list[tuple[int, int]] = []
+        self.identities: dict[int, tuple[int, int]] = {}
         for name in ("io", "schedstat"):
             try:
                 fd = os.open("/proc/thread-self/" + name, os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
                 return
             self.fds.append(fd)
-            self.identities.append(_identity(fd))
+            self.identities[fd] = _identity(fd)
 
     def read(self) -> tuple[int, int] | None:
         """Return (bytes read, ns waited for a core) so far; OSError or ValueError where they are not ours."""
@@ -245,7 +245,7 @@ class _CounterFiles:
 
     def __del__(self) -> None:
         """Close what is still ours: a script that closes every descriptor reuses the numbers."""
-        for fd, identity in zip(self.fds, self.identities, strict=False):
+        for fd, identity in self.identities.items():
             try:
                 if _identity(fd) == identity:
                     os.close(fd)

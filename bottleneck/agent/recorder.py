@@ -107,7 +107,14 @@ class Recorder:
         return self.fd >= 0 or self.offset > 0
 
     def flush(self) -> None:
-        """Write what the buffer holds and run the callbacks that want to run now and then."""
+        """Write what the buffer holds and run the callbacks that want to run now and then. Never raises."""
+        try:
+            self._flush()
+        except Exception as error:
+            self._recover(error)
+
+    def _flush(self) -> None:
+        """Do what ``flush`` says."""
         used, self.offset = self.offset, 0
         self.flushed = now()
         count = min(used // kinds.SPAN_BYTES, _SLOTS)
@@ -136,7 +143,7 @@ class Recorder:
             return False
         os.mkdir(folder, 0o700)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-        self.fd = os.open(folder + "/trace.bin", flags, 0o600)
+        self.fd = _above_streams(os.open(folder + "/trace.bin", flags, 0o600))
         state = os.fstat(self.fd)
         self.identity = (state.st_dev, state.st_ino)
         self.event("header", born_ns=self.born, **self.header())
@@ -178,6 +185,17 @@ class Recorder:
         if not isinstance(error, struct.error):
             self.dead = True
             report("recorder", error)
+
+
+def _above_streams(fd: int) -> int:
+    """Return ``fd``, moved off the numbers of the standard streams where those were closed."""
+    if fd > 2:
+        return fd
+    import fcntl
+
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(fd)
+    return moved
 
 
 def _name_payload(number: int, text: str) -> bytes:

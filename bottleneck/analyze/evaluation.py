@@ -84,14 +84,14 @@ def _next_start(spans: Spans, wanted: Bools) -> Ints:
 def _fed(spans: Spans, outer: Bools, passes: Bools, fetches: Bools) -> Bools:
     """Return the forwards a backward belongs to although a batch is fetched in between (loops that prefetch).
 
-    That is the last forward with gradients before each backward, and its like since the same fetch.
+    That is the last forward with gradients before each backward, and its like since the last fetch or backward.
     """
     likely = np.flatnonzero(outer & (spans.flags & Flag.GRAD != 0))
     fed = np.zeros(len(spans), bool)
     if len(likely) and passes.any():
         last = np.searchsorted(spans.start_ns[likely], spans.start_ns[passes]) - 1
-        batch = np.searchsorted(spans.start_ns[fetches], spans.start_ns[likely])
-        fed[likely] = np.isin(batch, np.unique(batch[last[last >= 0]]))
+        stretch = np.cumsum(fetches | passes)[likely]
+        fed[likely] = np.isin(stretch, stretch[last[last >= 0]])
     return fed
 
 
@@ -105,7 +105,7 @@ def _inference(spans: Spans, outer: Bools, cycle: Ints, steps: int) -> Bools:
     training = outer & (spans.flags & Flag.TRAINING != 0)
     mode = outer & ~training & np.isin(spans.name, np.unique(spans.name[training]))
     inference = outer & ((spans.flags & Flag.GRAD == 0) | mode)
-    found = inference & ~_recurring(inference, cycle, steps)
+    found: Bools = inference & ~_recurring(inference, cycle, steps)
     if not (spans.kind == Kind.NEXT).any():
         return found
     found &= np.isin(cycle, np.unique(cycle[found & mode]))
@@ -138,12 +138,12 @@ def _intervals(spans: Spans, evaluates: Bools, feeding: Bools) -> tuple[Ints, In
     marks = evaluates | feeding
     kinds = np.isin(spans.kind, (Kind.NEXT, Kind.ITER, Kind.FORWARD, Kind.BACKWARD, Kind.OPTIMIZER))
     trains = kinds & ~marks & ~within(spans, marks) & ~_between(spans, evaluates, marks)
-    order = np.flatnonzero(marks | trains)
-    marked = order[marks[order]]
-    if not len(marked):
-        return spans.start_ns[:0], spans.end_ns[:0]
+    marked = np.flatnonzero(marks)
     first = np.flatnonzero(np.diff(np.cumsum(trains)[marked], prepend=-1))
-    start, end = spans.start_ns[marked[first]], np.maximum.reduceat(spans.end_ns[marked], first)
+    start: Ints = spans.start_ns[marked[first]]
+    if not len(first):
+        return start, start
+    end: Ints = np.maximum.reduceat(spans.end_ns[marked], first)
     end[:-1] = np.minimum(end[:-1], start[1:])
     return start, end
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from ..model.span import Flag, Kind, Spans
 from .phases import COLUMN
 from .timeline import Timeline
 from .values import Values
 
+Ints = npt.NDArray[np.int64]
+
 
 def analyse(timeline: Timeline, values: Values) -> None:
     """Give ``checkpoint.*``, ``evaluation.*``, ``logging.calls``, ``gc.*`` and ``compile.*``."""
     spans = timeline.trainer.spans
-    start, end = timeline.measured
-    inside = spans.where((spans.start_ns >= start) & (spans.start_ns < end))
-    steps = int(np.count_nonzero(timeline.steady.settled))
-    _checkpoints(inside, steps, values)
-    _evaluations(timeline, start, end, steps, values)
+    steps = int(np.count_nonzero(timeline.detailed))
+    inside = spans.where(_in_detail(timeline, spans.start_ns))
+    _checkpoints(timeline, inside, steps, values)
+    _evaluations(timeline, steps, values)
     logs = int(np.count_nonzero(inside.kind == Kind.LOG))
     if steps:
         values.give("logging.calls", logs / steps, logs)
@@ -25,11 +27,22 @@ def analyse(timeline: Timeline, values: Values) -> None:
     _compilation(timeline, values)
 
 
-def _checkpoints(inside: Spans, steps: int, values: Values) -> None:
-    """Give count, time, size and cadence of checkpoints; files saved within one step's reach are one."""
+def _in_detail(timeline: Timeline, times_ns: Ints) -> npt.NDArray[np.bool_]:
+    """Return which of ``times_ns`` lie in steps after warm-up of which every span was kept."""
+    row = np.searchsorted(timeline.bounds_ns, times_ns, side="right") - 1
+    known = (row >= 0) & (row < len(timeline.totals))
+    kept: npt.NDArray[np.bool_] = known & timeline.detailed[np.clip(row, 0, len(timeline.totals) - 1)]
+    return kept
+
+
+def _checkpoints(timeline: Timeline, inside: Spans, steps: int, values: Values) -> None:
+    """Give count, time, size and cadence of checkpoints.
+
+    Model, optimizer and scheduler often go into files of their own: what is saved in one step is one checkpoint.
+    """
     saves = inside.where(inside.kind == Kind.SAVE)
-    values.give("checkpoint.count", _runs(saves), len(saves))
-    count = _runs(saves)
+    count = len(np.unique(np.searchsorted(timeline.bounds_ns, saves.start_ns, side="right")))
+    values.give("checkpoint.count", count, count)
     if not count:
         return
     values.give("checkpoint.each_s", float((saves.end_ns - saves.start_ns).sum()) / count / 1e9, count)
@@ -38,26 +51,14 @@ def _checkpoints(inside: Spans, steps: int, values: Values) -> None:
         values.give("checkpoint.bytes", float(saves.a.sum()) / count, count)
 
 
-def _runs(saves: Spans) -> int:
-    """Return how many checkpoints the saves make: model, optimizer and scheduler often go into files of their own."""
-    if not len(saves):
-        return 0
-    gaps = saves.start_ns[1:] - saves.end_ns[:-1]
-    longest = (saves.end_ns - saves.start_ns).max()
-    return 1 + int(
-        np.count_nonzero(gaps > max(longest, 50_000_000))
-    )  # 50 ms: no step fits between files of one
-
-
-def _evaluations(timeline: Timeline, start: int, end: int, steps: int, values: Values) -> None:
+def _evaluations(timeline: Timeline, steps: int, values: Values) -> None:
     """Give count, time and cadence of evaluations among the measured steps."""
     evaluation = timeline.evaluation
-    kept = (evaluation.start_ns >= start) & (evaluation.start_ns < end)
-    count = int(np.count_nonzero(kept))
+    count = int(np.count_nonzero(_in_detail(timeline, evaluation.start_ns)))
     values.give("evaluation.count", count, count)
     if not count:
         return
-    total = float(timeline.totals[timeline.steady.settled, COLUMN["evaluation"]].sum()) / 1e9
+    total = float(timeline.totals[timeline.detailed, COLUMN["evaluation"]].sum()) / 1e9
     values.give("evaluation.each_s", total / count, count)
     values.give("evaluation.interval_steps", steps / count, count)
     flags = timeline.trainer.spans.flags[evaluation.forwards]

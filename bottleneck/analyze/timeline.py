@@ -61,6 +61,12 @@ class Timeline:
             return int(self.bounds_ns[0]), int(self.bounds_ns[-1])
         return int(self.bounds_ns[kept[0]]), int(self.bounds_ns[-1])
 
+    @property
+    def detailed(self) -> npt.NDArray[np.bool_]:
+        """Steps after warm-up of which every span was kept, bool, shape (steps,)."""
+        kept: npt.NDArray[np.bool_] = self.steady.settled & (self.totals[:, COLUMN["gap"]] == 0)
+        return kept
+
     def phase_ns(self) -> Ints:
         """Return ns per step and phase of ``PHASES``; compilation joins ``other``; pauses and gaps are left out."""
         phases: Ints = self.totals[:, : len(PHASES)].copy()
@@ -70,14 +76,14 @@ class Timeline:
     def mean_phases(self) -> npt.NDArray[np.float64]:
         """Return the mean step as seconds per phase, shape (len(PHASES),).
 
-        Stalls that come now and then (checkpoints, evaluation) are spread over all settled steps, so that one
-        inside a sampled window is not lost; everything else rests on the timed steps alone.
+        Stalls that come now and then (checkpoints, evaluation) are spread over all settled steps kept in detail, so
+        that one inside a sampled window is not lost; everything else rests on the timed steps alone.
         """
         phases = self.phase_ns()
         mean = phases[self.steady.timed].mean(axis=0) if self.steady.timed.any() else phases.mean(axis=0)
-        if self.steady.settled.any():
+        if self.detailed.any():
             for name in _STALLS:
-                mean[COLUMN[name]] = phases[self.steady.settled, COLUMN[name]].mean()
+                mean[COLUMN[name]] = phases[self.detailed, COLUMN[name]].mean()
         result: npt.NDArray[np.float64] = mean / 1e9
         return result
 
@@ -91,6 +97,8 @@ def build(trainer: Trainer, stacks: Sequence[Stacks] = (), queue: int | None = N
     evaluation = find_evaluation(spans, boundaries.ends_ns)
     first = first_start(spans, int(boundaries.ends_ns[0]), evaluation)
     bounds = np.unique(np.concatenate(([first], boundaries.ends_ns)).astype(np.int64))
+    if len(bounds) < 2:
+        return None
     segments = segment(spans, evaluation, int(spans.start_ns.min()), int(spans.end_ns.max()) + 1)
     totals = segments.totals(bounds)
     windows = [(window.start_ns, window.end_ns) for window in stacks]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -35,6 +37,7 @@ for command in COMMANDS:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every error a user can act on is one line on stderr."""
+    _fill_closed_streams()
     try:
         cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
     except click.exceptions.Abort:
@@ -47,6 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BottleneckError as error:
         say_error(str(error))
         sys.exit(error.exit_code)
+
+
+def _fill_closed_streams() -> None:
+    """Give a null device to the standard streams we were started without, so that no file of ours takes a
+    number of theirs. The script does not inherit it: its streams stay closed.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def say_error(text: str) -> None:

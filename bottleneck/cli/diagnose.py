@@ -21,7 +21,26 @@ from ..store import load
 from . import output
 
 
+class _AsPython(click.Command):
+    """Ends our options at ``-m MODULE`` as Python does: what follows is the module's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Return what click leaves, with ``--`` put behind the module's name."""
+        valued = {
+            name for p in self.params if isinstance(p, click.Option) and not p.is_flag for name in p.opts
+        }
+        at = 0
+        while at < len(args) and args[at].startswith("-") and args[at] != "--":
+            word = args[at]
+            at += 2 if word in valued else 1
+            if word == "-m" or (word.startswith("-m") and not word.startswith("--")):
+                args = [*args[:at], "--", *args[at:]]
+                break
+        return super().parse_args(ctx, args)
+
+
 @click.command(
+    cls=_AsPython,
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
     short_help="Run a training script and say what slows it down.",
 )

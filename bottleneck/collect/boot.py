@@ -43,7 +43,7 @@ def _chain():
     from importlib.machinery import PathFinder
 
     spec = PathFinder.find_spec("sitecustomize")
-    if spec is None or spec.loader is None:
+    if spec is None or spec.loader is None or spec.origin == __file__:
         return
     module = type(sys)("sitecustomize")
     for name in ("__file__", "__loader__", "__spec__", "__cached__"):

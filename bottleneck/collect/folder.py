@@ -28,7 +28,9 @@ def make(wanted: Path | None, script: str) -> Path:
         UsageError: It can't be made there, or something is there already.
         NoSpace: The file system is full.
     """
-    path = (wanted if wanted is not None else _fresh(script)).absolute()
+    path = Path(os.path.abspath(wanted if wanted is not None else _fresh(script)))  # noqa: PTH100 (without "..")
+    if os.pathsep in str(path):
+        raise UsageError(f"-o {path}: has a {os.pathsep!r} in it, which PYTHONPATH can't carry; name another")
     try:
         if path.exists():
             _check_empty(path)

@@ -35,7 +35,10 @@ class Child:
         self._take_signals()
         try:
             self._process = subprocess.Popen(
-                list(argv), env=_environment(boot), preexec_fn=_die_with_parent if _LIBC else None
+                list(argv),
+                env=_environment(boot),
+                preexec_fn=_die_with_parent if _LIBC else None,
+                close_fds=False,  # what a shell hands on, as in `train.py --config <(...)`; ours close on exec
             )
         except BaseException:
             self.release_signals()

@@ -17,7 +17,9 @@ from .trace import read_process
 
 SCHEMA = 1
 RUN_FILE = "run.json"
+AGENT_ERRORS = "agent-errors.log"
 _MAX_JSON = 32 << 20
+_MAX_ERRORS = 64 << 10  # each hook writes five lines at most
 _MAX_PROCESSES = 4_096
 
 
@@ -60,6 +62,7 @@ def load(folder: Path) -> RunRecord:
     failures = [
         Failure(collector=str(f["collector"]), reason=str(f["reason"])) for f in _list(run, "failures")
     ]
+    failures += _agent_failures(folder)
     processes = _processes(folder, failures)
     system, stacks = _samples(folder, failures), _stacks(folder, failures)
     return RunRecord(
@@ -126,6 +129,18 @@ def _processes(folder: Path, failures: list[Failure]) -> tuple[ProcessRecord, ..
             for e in process.told("failure")
         ]
     return tuple(sorted(found, key=lambda p: (p.header.get("monotonic_ns") or 0, p.key)))
+
+
+def _agent_failures(folder: Path) -> list[Failure]:
+    """Return why an agent did not start or stopped recording: what it could tell only beside its record."""
+    path = folder / AGENT_ERRORS
+    try:
+        with path.open("rb") as file:
+            lines = file.read(_MAX_ERRORS).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    told = dict.fromkeys(line for line in lines if line.startswith(("recorder: ", "boot: ")))
+    return [Failure(collector=line.split(": ")[0], reason=line.split(": ", 1)[1][:500]) for line in told][:20]
 
 
 def _outcome(run: Mapping[str, Any], processes: tuple[ProcessRecord, ...]) -> Outcome:

@@ -82,11 +82,12 @@ def diagnose(
     env: Mapping[str, str | None] | None = None,
     flags: Sequence[str] = ("--full", "--quiet", "--no-stacks"),
     run: Path | None = None,
+    command: Sequence[str] = COMMAND,
     **options: Any,
 ) -> Ran:
     """Run ``bottleneck diagnose FLAGS ARGV``, its run folder outside of ``cwd``."""
     out = run if run is not None else fresh(cwd.parent)
-    ran = execute([*COMMAND, "diagnose", *flags, "-o", str(out), *argv], cwd, env, **options)
+    ran = execute([*command, "diagnose", *flags, "-o", str(out), *argv], cwd, env, **options)
     return Ran(ran.code, ran.out, ran.err, out)
 
 
@@ -120,7 +121,7 @@ def alike(
     argv: Sequence[str],
     env: Mapping[str, str | None] | None = None,
     clean: Callable[[str], str] = str,
-    **options: Any,
+    command: Sequence[str] = COMMAND,
 ) -> Ran:
     """Assert that a script does the same under us as under plain Python; return the measured run.
 
@@ -129,11 +130,11 @@ def alike(
     """
     work = write(folder, files)
     before = _snapshot(work)
-    expected = plain(argv, work, env, **options)
+    expected = plain(argv, work, env)
     written = _snapshot(work)
     for name in written.keys() - before.keys():
         (work / name).unlink()
-    found = diagnose(argv, work, env, **options)
+    found = diagnose(argv, work, env, command=command)
     assert found.code == expected.code, found.err
     assert found.out == expected.out
     assert clean(found.err) == clean(expected.err)

@@ -7,6 +7,7 @@ import os
 import pickle
 import pstats
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -233,7 +234,7 @@ def worker_errors():
             for _ in DataLoader(dataset, batch_size=4, num_workers=1):
                 pass
         except (ValueError, RuntimeError) as error:
-            print(type(error).__name__, error)
+            print(type(error).__name__, re.sub(r"pid\(s\) \d+", "pid(s) N", str(error)))
 
 
 def many_threads(model):
