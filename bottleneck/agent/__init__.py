@@ -29,6 +29,12 @@ class Watch:
         self.waiting: dict[str, list[Any]] = {}
         self.busy = False
 
+    def leave(self) -> None:
+        """Wait for nothing any more and leave the import system."""
+        self.waiting.clear()
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
     def when(self, name: str, call: Any) -> None:
         """Call ``call(module)`` after ``name`` is imported, at once where it already is."""
         module = sys.modules.get(name)

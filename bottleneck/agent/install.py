@@ -44,6 +44,7 @@ def install(torch: Any, config: dict[str, Any], watch: Watch) -> None:
     recorder = SESSION.recorder = Recorder(config["run"], hooks, lambda: facts.header(torch, config))
     config["torch_import_ns"] = now()
     config["span_cost_ns"] = _span_cost(recorder)
+    hooks.on_undo(watch.leave)
     _attempt("dynamo", dynamo.keep_out, recorder)
     _attempt("model", lambda: _install_model(torch, hooks, recorder), recorder)
     _attempt("stalls", lambda: stalls.install(torch, hooks, recorder, watch), recorder)
@@ -92,20 +93,25 @@ def _install_model(torch: Any, hooks: Hooks, recorder: Recorder) -> None:
     steps = optimizers.Optimizers(torch, recorder, on_optimizer, lambda: stop.boundary())
     stop = stopping.Stopping(recorder, lambda: steps.steps)
     recorder.at_flush.append(stop.look)
-    operators = operators_.Operators(torch, recorder)
     making = batches.Batches(torch, recorder, hooks)
-    model_calls.install(
-        torch,
-        hooks,
+    tell_model = lambda model: facts.tell_model(model, recorder)  # noqa: E731
+    time_transform = making.transforms.timed
+    _attempt(
+        "forward",
+        lambda: model_calls.install_forward(torch, hooks, recorder, tell_model, time_transform),
         recorder,
-        lambda model: facts.tell_model(model, recorder),
-        operators.before_backward,
-        making.transforms.timed,
     )
+    _attempt("backward", lambda: _install_backward(torch, hooks, recorder), recorder)
     _attempt("optimizer", lambda: steps.install(hooks), recorder)
     _attempt("loader", lambda: making.install(hooks), recorder)
     _attempt("tracebacks", lambda: stopping.tidy_exceptions(hooks, stop), recorder)
     _attempt("worker tracebacks", lambda: stopping.tidy_worker_errors(torch, hooks), recorder)
+
+
+def _install_backward(torch: Any, hooks: Hooks, recorder: Recorder) -> None:
+    """Install the hook on the autograd engine, and what counts operators in front of it."""
+    before = operators_.Operators(torch, recorder).before_backward
+    model_calls.install_backward(torch, hooks, recorder, before)
 
 
 def _follow_processes(recorder: Recorder) -> None:

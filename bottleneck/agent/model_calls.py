@@ -90,22 +90,28 @@ def run_backward(t_outputs: Any, *args: Any, **kwargs: Any) -> Any:
         _recorder.span(kinds.BACKWARD, start, now(), raised)
 
 
-def install(
+def install_forward(
     torch: Any,
     hooks: Hooks,
     recorder: Recorder,
     on_first_forward: Callable[[Any], None],
-    before_backward: Callable[[Any], None],
     time_transform: Callable[..., Any],
 ) -> None:
-    """Patch ``nn.Module.__call__`` and the engine's entry that every way into backward shares."""
-    global _original_call, _original_backward, _is_compiling, _is_grad_enabled, _recorder
-    global _on_first_forward, _before_backward, _time_transform, _seen
+    """Patch ``nn.Module.__call__``."""
+    global _original_call, _is_compiling, _is_grad_enabled, _recorder
+    global _on_first_forward, _time_transform, _seen
     _recorder, _seen = recorder, False
-    _on_first_forward, _before_backward = on_first_forward, before_backward
-    _time_transform = time_transform
+    _on_first_forward, _time_transform = on_first_forward, time_transform
     _is_compiling, _is_grad_enabled = torch.compiler.is_compiling, torch.is_grad_enabled
     _original_call = torch.nn.Module.__call__
-    _original_backward = torch.autograd._engine_run_backward
     hooks.patch(torch.nn.Module, "__call__", dress(module_call, _original_call))
+
+
+def install_backward(
+    torch: Any, hooks: Hooks, recorder: Recorder, before_backward: Callable[[Any], None]
+) -> None:
+    """Patch the engine's entry that every way into backward shares."""
+    global _original_backward, _before_backward, _recorder
+    _recorder, _before_backward = recorder, before_backward
+    _original_backward = torch.autograd._engine_run_backward
     hooks.patch(torch.autograd, "_engine_run_backward", dress(run_backward, _original_backward))

@@ -48,6 +48,7 @@ class Optimizers:
 
     def install(self, hooks: Hooks) -> None:
         """Register the global step hooks and patch zero_grad and GradScaler."""
+        self.torch.compiler.is_compiling()  # every step asks it: where torch lacks it, this hook stays off
         module = sys.modules["torch.optim.optimizer"]  # torch.optim deletes the attribute
         hooks.on_undo(module.register_optimizer_step_pre_hook(self._before).remove)
         hooks.on_undo(module.register_optimizer_step_post_hook(self._after).remove)

@@ -76,6 +76,16 @@ def tidy_exceptions(hooks: Hooks, stopping: Stopping) -> None:
         return original(kind, error, error.__traceback__)
 
     hooks.patch(sys, "excepthook", excepthook)
+    original_in_thread = threading.excepthook
+
+    def excepthook_in_thread(args: Any) -> Any:
+        _strip_chain(args.exc_value, set())
+        trace = args.exc_value.__traceback__ if args.exc_value is not None else args.exc_traceback
+        return original_in_thread(
+            threading.ExceptHookArgs((args.exc_type, args.exc_value, trace, args.thread))
+        )
+
+    hooks.patch(threading, "excepthook", excepthook_in_thread)
 
 
 def _leave_quietly() -> None:

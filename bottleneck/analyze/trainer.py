@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ..model.record import ProcessRecord
 from ..model.span import Kind, Spans
+from .nesting import within
 
 # Spans that take part in the account of a step; the rest describe what happens inside these.
 PHASE_KINDS = (
@@ -68,7 +70,15 @@ def _trainer(process: ProcessRecord, kind: Kind) -> Trainer:
     thread = int(np.bincount(threads).argmax())
     own = process.spans.where((process.spans.thread == thread) | (process.spans.kind == Kind.GAP))
     own = own.of(*PHASE_KINDS)
-    return Trainer(process=process, thread=thread, spans=own.where(np.lexsort((-own.end_ns, own.start_ns))))
+    own = own.where(np.lexsort((-own.end_ns, own.start_ns)))
+    return Trainer(process=process, thread=thread, spans=own.where(~_traced(own)))
+
+
+def _traced(spans: Spans) -> npt.NDArray[np.bool_]:
+    """Return which spans are a compiler tracing the model, not the training calling it."""
+    traced: npt.NDArray[np.bool_] = within(spans, spans.kind == Kind.COMPILE)
+    traced &= np.isin(spans.kind, (Kind.FORWARD, Kind.BACKWARD, Kind.OPTIMIZER))
+    return traced
 
 
 def batch_makers(trainer: Trainer, processes: Sequence[ProcessRecord]) -> tuple[ProcessRecord, ...]:

@@ -52,6 +52,8 @@ for backend in ("eager", "aot_eager"):
                 losses.append(loss.item().hex())
         else:
             losses = train(torch.compile(net, backend=backend), optimizer, batches)
-        frames = {k: dict(v) for k, v in counters.items() if k in ("stats", "frames", "graph_break", "recompiles")}
+        frames = {
+            k: dict(v) for k, v in counters.items() if k in ("stats", "frames", "graph_break", "recompiles")
+        }
         print(backend, whole, losses, frames)
 print(torch._dynamo.explain(Net())(torch.ones(2, 4)).graph_break_count, len(compile_times("str")) > 0)

@@ -119,7 +119,7 @@ def checkpoints(model, optimizer):
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, "state.pt")
     torch.save(model, "model.pt")
     with open("model.pickle", "wb") as file:
-        pickle.dump(model, file)
+        pickle.dump((Double(), Net, torch.save), file)  # classes of __main__, and a function that is patched
     again = torch.load("model.pt", weights_only=False)
     print(type(again) is Net, Net.__module__)
 

@@ -1,0 +1,3 @@
+"""Imported relatively by the module that is run."""
+
+EPOCHS = 2
