@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint bench rules-test clean
+.PHONY: help setup demo test lint mutate bench rules-test clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -28,6 +28,9 @@ lint: $(READY)   ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+mutate: $(READY) ## changes every threshold and operator of the rules; lists what no case notices
+	$(BIN)/python tests/mutants.py
 
 bench: $(READY)  ## overhead, start-up, record size, accuracy on planted causes; prints tables
 	$(BIN)/python tests/benchmarks/run.py

@@ -40,7 +40,7 @@ _INSTEAD = {
 
 
 def mutants(text: str) -> Iterator[str]:
-    """Yield ``text`` with one operator, function or number changed; whole numbers by one, others by a tenth."""
+    """Yield ``text`` with one operator, function or number changed; whole numbers below a thousand by one, others by a tenth."""
     for match in _TOKEN.finditer(text):
         token = match.group()
         for new in _INSTEAD.get(token) or _other_numbers(token):
@@ -51,6 +51,8 @@ def _other_numbers(token: str) -> tuple[str, ...]:
     """Return numbers near ``token``."""
     if "." in token:
         return f"{float(token) * 1.1:g}", f"{float(token) * 0.9:g}"
+    if len(token) > 3:  # one more of thousands changes nothing that anybody could measure
+        return f"{int(token) * 11 // 10}", f"{int(token) * 9 // 10}"
     return f"{int(token) + 1}", f"({int(token) - 1})"
 
 
@@ -94,6 +96,17 @@ def mitigation_mutants(rule: MitigationRule) -> Iterator[tuple[str, MitigationRu
             yield f"let {name}: {new.text}", msgspec.structs.replace(rule, let={**rule.let, name: new})
 
 
+def price_mutants(rule: MitigationRule) -> Iterator[tuple[str, MitigationRule]]:
+    """Yield the mutants of what a mitigation is priced with."""
+    for name, expression in rule.estimate.arguments.items():
+        for new in changed(expression):
+            if new.text == "(-1)":  # the least that can stay is nothing
+                continue
+            arguments = {**rule.estimate.arguments, name: new}
+            spec = msgspec.structs.replace(rule.estimate, arguments=arguments)
+            yield f"estimate.with.{name}: {new.text}", msgspec.structs.replace(rule, estimate=spec)
+
+
 def surviving_bottleneck_mutants(book: rulebook.Rulebook) -> Iterator[str]:
     """Yield the mutants of bottleneck rules that pass all their cases."""
     for rule in book.bottlenecks.values():
@@ -109,7 +122,7 @@ def surviving_mitigation_mutants(book: rulebook.Rulebook) -> Iterator[str]:
     for rule in book.mitigations.values():
         path = rulebook.shipped() / "mitigations" / f"{rule.id}.test.yaml"
         file = mitigation_cases.parse_cases(path.read_text(encoding="utf-8"), path.name)
-        for what, mutant in mitigation_mutants(rule):
+        for what, mutant in (*mitigation_mutants(rule), *price_mutants(rule)):
             if not any(mitigation_cases.failures(mutant, case, file.base) for case in file.cases):
                 yield f"{rule.id}: {what}"
 
@@ -118,4 +131,7 @@ if __name__ == "__main__":
     shipped = rulebook.load()
     survivors = [*surviving_bottleneck_mutants(shipped), *surviving_mitigation_mutants(shipped)]
     print("\n".join(survivors))
-    print(f"{len(survivors)} mutants survive")
+    tried = sum(len(list(bottleneck_mutants(rule))) for rule in shipped.bottlenecks.values())
+    tried += sum(len([*mitigation_mutants(one), *price_mutants(one)]) for one in shipped.mitigations.values())
+    print(f"{len(survivors)} of {tried} mutants survive")
+    raise SystemExit(bool(survivors))

@@ -1,8 +1,8 @@
-"""No threshold, operator or condition of a bottleneck rule can change without a case noticing."""
+"""No threshold, operator, condition or price of a rule can change without a case noticing."""
 
 from __future__ import annotations
 
-from mutants import mutants, surviving_bottleneck_mutants
+from mutants import mutants, surviving_bottleneck_mutants, surviving_mitigation_mutants
 from trainbottleneck import rulebook
 
 
@@ -21,3 +21,7 @@ def test_mutants_change_one_thing_each() -> None:
 
 def test_every_mutant_of_a_bottleneck_rule_fails_a_case() -> None:
     assert list(surviving_bottleneck_mutants(rulebook.load())) == []
+
+
+def test_every_mutant_of_a_mitigation_fails_a_case() -> None:
+    assert list(surviving_mitigation_mutants(rulebook.load())) == []

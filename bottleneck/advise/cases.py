@@ -11,7 +11,7 @@ from ..diagnose.decode import decode
 from ..diagnose.scope import open_scope
 from ..model.finding import Finding
 from ..model.report import FAMILY_OF
-from .engine import price
+from .engine import CAPACITY, price
 from .mitigation import MitigationRule
 
 TOLERANCE = 0.005  # relative; numbers in tests are written with three digits
@@ -53,7 +53,7 @@ def failures(rule: MitigationRule, case: Case, base: dict[str, Any]) -> tuple[st
     """Return one line for each thing that comes out otherwise than ``case`` expects.
 
     ``speedup`` holds the least and the most that the price may say, for the first bottleneck that the
-    mitigation addresses and without the bound that its finding would set.
+    mitigation addresses and time can price, and without the bound that its finding would set.
     """
     scope = open_scope(given_measurements({**base, **case.given}), rule.let)
     answers = [condition.test.truth(scope.lookup) for condition in rule.applies]
@@ -72,6 +72,6 @@ def failures(rule: MitigationRule, case: Case, base: dict[str, Any]) -> tuple[st
 
 
 def _any_finding(rule: MitigationRule) -> Finding:
-    """Return a finding of the first bottleneck the rule addresses that costs all of the step."""
-    first = rule.addresses[0]
+    """Return a finding that costs all of the step, of the first bottleneck addressed that time can price."""
+    first = next((one for one in rule.addresses if one not in CAPACITY), rule.addresses[0])
     return Finding(rule=first, bottleneck=first, family=FAMILY_OF[first], state="fires", title="", share=1.0)

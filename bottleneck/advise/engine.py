@@ -12,9 +12,10 @@ from ..model.measurement import Measurements
 from ..model.mitigation import Advice, Rejected
 from ..predict.models import UNKNOWN, Estimate, Published, Question, estimate
 from .mitigation import SHOWN, MitigationRule, TaxonomyPath
-from .ranking import ranked
+from .ranking import HEALTHY, ranked
 
-HEALTHY = frozenset({"compute"})  # the wanted limiter: only methods that do less work are offered
+# What frees memory saves time only by the batch or the workers it makes room for, and no model here knows that.
+CAPACITY = frozenset({"memory_capacity", "host_memory"})
 WORTH_IT = 1.01  # a smaller speed-up is less than any trial could prove (causal.md, c)
 BLANK = "..."  # stands for a number of this run that was not measured
 
@@ -35,8 +36,8 @@ def advise(
 ) -> tuple[tuple[Advice, ...], tuple[Rejected, ...]]:
     """Return what to do, best first, and what was considered but does not fit, with the reason.
 
-    Considered is every mitigation that addresses a bottleneck whose rule fires. Ranked by likely gain,
-    unknown ones last; gains within 5 % of each other by what happens to the results, then by effort.
+    Considered is every mitigation that addresses a bottleneck whose rule fires. Ranked by what each would
+    save, weighed by what happens to the results and by effort (``ranking``); unknown gains come last.
     Gains are of each alone and never added.
     """
     firing = [finding for finding in findings if finding.state == "fires"]
@@ -103,6 +104,8 @@ def _worse(rule: MitigationRule, addressed: Sequence[Finding], firing: Sequence[
 def price(rule: MitigationRule, addressed: Sequence[Finding], scope: Scope) -> Estimate:
     """Return what ``rule`` would gain against the first of ``addressed``, bounded by the largest of them."""
     finding = addressed[0]
+    if finding.bottleneck in CAPACITY:
+        return UNKNOWN
     if rule.estimate.model == "loader" and finding.family != "input":
         return UNKNOWN  # the recursion knows of waiting for data and of nothing else
     expected = rule.expected
@@ -136,7 +139,7 @@ def _unchecked(rule: MitigationRule, scope: Scope) -> tuple[str, ...]:
 def _advice(offer: Offer) -> Advice:
     """Return the offer as the report shows it."""
     rule, words = offer.rule, offer.scope.words
-    quality = () if rule.quality_risk.startswith("none") else (rule.quality_risk,)
+    quality = () if rule.quality_risk.startswith("none") else (f"Risk to quality: {rule.quality_risk}.",)
     risks = tuple(fill_or(risk, words, BLANK) for risk in rule.risks)
     return Advice(
         id=rule.id,
@@ -154,7 +157,7 @@ def _advice(offer: Offer) -> Advice:
         risk=(*offer.unchecked, *risks, *quality),
         summary=fill_or(rule.summary, words, BLANK).strip(),
         snippet=fill_code(rule.snippet, offer.scope.code, BLANK),
-        evidence=tuple((one.claim, one.source, one.basis) for one in rule.evidence if _citable(one.basis)),
+        evidence=tuple((one.claim, one.source, one.basis) for one in rule.evidence if citable(one.basis)),
         sources=rule.sources,
     )
 
@@ -170,6 +173,6 @@ def place(path: TaxonomyPath) -> dict[str, str]:
     }
 
 
-def _citable(basis: str) -> bool:
+def citable(basis: str) -> bool:
     """Return whether a claim may be shown: not what was only recalled or judged."""
     return basis not in ("memory", "judgement")

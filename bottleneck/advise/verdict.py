@@ -11,12 +11,10 @@ from ..model.measurement import Measurements
 from ..model.mitigation import Advice
 from ..model.report import Verdict
 from .confidence import confidence
-from .engine import HEALTHY
-from .ranking import EFFORT, NUMERICS
+from .ranking import HEALTHY
 
 BOTTLENECK = 0.10  # share from which a cause is the bottleneck: as torch's noop_hook and Greyhound have it
 UNEXPLAINED = 0.30  # with this much of the step in no known phase, "nothing stands out" would be a guess
-NEARLY = 0.75  # of the best saving: more trouble for the last quarter is not the first thing to do
 _MOST = 0.99  # share beyond which a ceiling is no longer a statement about this run
 
 RESULTS = {
@@ -118,21 +116,7 @@ def _headline(finding: Finding, measurements: Measurements, advice: Sequence[Adv
     offered = [
         one for one in advice if one.bottleneck == finding.bottleneck and one.currency == "time_per_step"
     ]
-    return f"{what} {_promise(_first_to_do(offered), measurements)}" if offered else what
-
-
-def _first_to_do(offered: Sequence[Advice]) -> Advice:
-    """Return what to name in the headline: the least trouble among what saves nearly as much as the best."""
-    best = _saved(offered[0])
-    if best <= 0:
-        return offered[0]
-    near = [one for one in offered if _saved(one) >= NEARLY * best]
-    return min(near, key=lambda one: (NUMERICS.index(one.numerics), EFFORT.index(one.effort), -_saved(one)))
-
-
-def _saved(one: Advice) -> float:
-    """Return the part of a step that it saves; 0 where unknown."""
-    return 0.0 if one.speedup is None else 1 - 1 / one.speedup.likely
+    return f"{what} {_promise(offered[0], measurements)}" if offered else what
 
 
 def _promise(best: Advice, measurements: Measurements) -> str:

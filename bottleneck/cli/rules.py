@@ -1,23 +1,22 @@
-"""``bottleneck rules``: list them, explain one, test a folder of them."""
+"""``bottleneck rules``: list them, explain one, test a folder of them, print their schemas."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from textwrap import indent
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.padding import Padding
 
 from .. import rulebook
-from ..advise.mitigation import SHOWN, MitigationRule, TaxonomyPath
+from ..advise.mitigation import MitigationRule
 from ..diagnose.expression import did_you_mean
 from ..diagnose.rule import BottleneckRule
 from ..errors import BottleneckError
 from ..model.report import FAMILY_OF
+from ..rule_schema import KINDS, schema
 from ..rulebook import Rulebook
+from .explain import pages, place, plain
+from .terms import names
 
 _folders = click.option(
     "--rules",
@@ -64,17 +63,20 @@ def list_rules(
 @click.argument("identifier", metavar="ID")
 @_folders
 def explain(identifier: str, folders: Sequence[Path]) -> None:
-    """Explain one rule: what it says, when, on what evidence, and where it stands."""
+    """Explain a rule, a mitigation, a bottleneck or a term of the taxonomy."""
     book = _load(folders)
-    console = Console(highlight=False)
-    rule, mitigation = book.bottlenecks.get(identifier), book.mitigations.get(identifier)
-    if rule is None and mitigation is None:
-        hint = did_you_mean(identifier, [*book.bottlenecks, *book.mitigations])
-        raise click.UsageError(f"there is no rule '{identifier}'{hint}")
-    if rule is not None:
-        _explain_bottleneck(console, rule, book)
-    if mitigation is not None:
-        _explain_mitigation(console, mitigation)
+    found = pages(identifier, book)
+    if not found:
+        known = [*book.bottlenecks, *book.mitigations, *FAMILY_OF, *names(book)]
+        raise click.UsageError(f"nothing is called '{identifier}'{did_you_mean(identifier, known)}")
+    click.echo("\n".join(found), nl=False)
+
+
+@rules.command("schema")
+@click.argument("kind", metavar="KIND", type=click.Choice(sorted(KINDS)))
+def print_schema(kind: str) -> None:
+    """Print the JSON schema of a KIND of rule file, for editors: bottleneck or mitigation."""
+    click.echo(schema(kind), nl=False)
 
 
 @rules.command("test")
@@ -132,7 +134,7 @@ def _print_bottlenecks(found: Sequence[BottleneckRule]) -> None:
 def _print_mitigations(found: Sequence[MitigationRule]) -> None:
     """Print one line for each mitigation."""
     click.echo(f"{len(found)} mitigations")
-    rows = [(rule.id, _where(rule), rule.effort, rule.numerics, rule.title) for rule in found]
+    rows = [(rule.id, _where(rule), rule.effort, rule.numerics, plain(rule.title)) for rule in found]
     _columns(rows)
 
 
@@ -146,73 +148,4 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> None:
 
 def _where(rule: MitigationRule) -> str:
     """Return a mitigation's place in the taxonomy, or that it has none."""
-    return _place(rule.taxonomy) if rule.taxonomy else "system"
-
-
-def _place(path: TaxonomyPath) -> str:
-    """Return a place in the taxonomy as people write it."""
-    return f"{path.component}/{path.subcomponent}: {path.action}"
-
-
-def _explain_bottleneck(console: Console, rule: BottleneckRule, book: Rulebook) -> None:
-    """Print the page of a bottleneck rule."""
-    console.print(f"[bold]{escape(rule.title)}[/bold]  ({rule.id}, {rule.family}, {rule.status})\n")
-    _lines(console, "It fires when all of these hold", [one.text for one in rule.when])
-    _lines(console, "and none of these", [one.text for one in rule.unless])
-    _lines(console, "with", [f"{name} = {one.text}" for name, one in rule.let.items()])
-    bands = rule.severity
-    levels = f"minor from {bands.minor:g}, major from {bands.major:g}, critical from {bands.critical:g}"
-    _lines(console, "What it costs, as a share of the step", [rule.share.text, levels])
-    _lines(console, "It can be wrong", rule.false_positives)
-    helps = [f"{m.id}: {m.title}" for m in book.mitigations.values() if rule.bottleneck in m.addresses]
-    _lines(console, "What helps", helps)
-    _lines(console, "Sources", rule.sources)
-
-
-def _explain_mitigation(console: Console, rule: MitigationRule) -> None:
-    """Print the page of a mitigation."""
-    console.print(f"[bold]{escape(rule.title)}[/bold]  ({rule.id}, {rule.kind})\n")
-    console.print(Padding(escape(rule.summary.strip()), (0, 2)), end="\n\n")
-    click.echo(indent(rule.snippet.rstrip(), "  ") + "\n")  # as it is: wrapped code can't be copied
-    _lines(console, "Helps against", [", ".join(rule.addresses)])
-    _lines(console, "Makes worse", [", ".join(rule.worsens)] if rule.worsens else [])
-    _lines(
-        console, "It makes sense when", [f"{one.test.text}   else: {one.otherwise}" for one in rule.applies]
-    )
-    effect = rule.effect
-    said = f"time per iteration {effect.time_per_iteration}; iterations {effect.iterations}"
-    _lines(console, "Effect", [f"{said}; memory {effect.memory}; cost {effect.cost}"])
-    _lines(console, "Gain", [_gain(rule)])
-    _lines(console, "Effort, results", [f"{rule.effort}; {rule.numerics}; {rule.quality_risk}"])
-    _lines(console, "In the taxonomy", [_place(path) for path in rule.paths])
-    _lines(console, "What may go wrong", rule.risks)
-    _lines(
-        console,
-        "Who showed it",
-        [f"{one.claim} ({one.source})" for one in rule.evidence if one.basis != "memory"],
-    )
-    trial = rule.trial
-    _lines(console, "Trial", [f"{trial.possible}, class {trial.kind}: {trial.how} Check: {trial.verify}"])
-    _lines(console, "Sources", rule.sources)
-
-
-def _gain(rule: MitigationRule) -> str:
-    """Return what is published on the gain, or that nothing is."""
-    expected = rule.expected
-    if expected.range is None or expected.basis not in SHOWN:
-        return f"no published figure; priced in a run by: {rule.estimate.model}"
-    low, high = expected.range
-    return (
-        f"{low:g} to {high:g} times ({expected.scope}, published); priced in a run by: {rule.estimate.model}"
-    )
-
-
-def _lines(console: Console, title: str, lines: Iterable[str]) -> None:
-    """Print a title and its lines, nothing where there are none."""
-    found = [line for line in lines if line]
-    if not found:
-        return
-    console.print(f"[bold]{title}[/bold]")
-    for line in found:
-        console.print(Padding(escape(line), (0, 2)))
-    console.print()
+    return place(rule.taxonomy) if rule.taxonomy else "system"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from build import measurements
 from trainbottleneck.advise.engine import advise
-from trainbottleneck.advise.mitigation import MitigationRule, parse_mitigation
+from trainbottleneck.advise.mitigation import EstimateSpec, MitigationRule, parse_mitigation
+from trainbottleneck.advise.ranking import EFFORT, RESULTS
 from trainbottleneck.errors import RuleError
 from trainbottleneck.model.finding import Finding
 from trainbottleneck.model.report import FAMILY_OF
@@ -112,7 +114,7 @@ def test_what_could_not_be_checked_is_offered_with_the_risk_named() -> None:
     assert advice.risk == (
         "Not checked, because checkpoint.bytes is unknown here: whether it is small.",
         "It may fail.",
-        "may differ",
+        "Risk to quality: may differ.",
     )
 
 
@@ -183,16 +185,63 @@ def test_what_may_not_apply_comes_after_what_does_whatever_it_gains() -> None:
     assert [one.id for one in advice] == ["sure", "doubtful", "unpriced"]
 
 
+EVERY = [(results, effort) for results in RESULTS for effort in EFFORT]
+
+
 def test_at_equal_gain_what_keeps_the_results_comes_first_then_the_smaller_effort() -> None:
     rules = [
+        mitigation(id=f"m{i:02}", numerics=results, effort=effort)  # ids against the order that is wanted
+        for i, (results, effort) in enumerate(reversed(EVERY))
+    ]
+    kept, given_up = EVERY[:-1], EVERY[-1:]
+    assert given_up == [("semantics", "large")]
+    advice, _ = advise([CHECKPOINT], measurements(GIVEN), rules)
+    assert [(one.numerics, one.effort) for one in advice] == [*kept, *given_up]
+    unpriced = [msgspec.structs.replace(one, estimate=EstimateSpec(model="none")) for one in rules]
+    advice, _ = advise([CHECKPOINT], measurements(GIVEN), unpriced)
+    assert [(one.numerics, one.effort) for one in advice] == EVERY
+
+
+def test_a_change_of_results_comes_first_only_where_it_saves_far_more() -> None:
+    rules = [
         mitigation(id="a", numerics="semantics", arguments="seconds: 0.04"),
-        mitigation(id="b", numerics="changed", arguments="seconds: 0.0390"),
-        mitigation(id="c", numerics="identical", effort="large", arguments="seconds: 0.0380"),
-        mitigation(id="d", numerics="identical", effort="config", arguments="seconds: 0.0375"),
-        mitigation(id="e", numerics="identical", effort="config", arguments="seconds: 0.036"),
+        mitigation(id="b", numerics="identical", arguments="seconds: 0.011"),
+        mitigation(id="c", numerics="identical", arguments="seconds: 0.009"),
     ]
     advice, _ = advise([CHECKPOINT], measurements(GIVEN), rules)
-    assert [one.id for one in advice] == ["d", "c", "b", "a", "e"]  # e gains over 5 % less than a
+    assert [one.id for one in advice] == ["b", "a", "c"]
+
+
+def test_a_project_that_changes_what_is_learned_comes_after_everything_with_a_figure() -> None:
+    rules = [
+        mitigation(id="project", numerics="semantics", effort="large"),
+        mitigation(id="small", arguments="seconds: 0.0015"),
+        mitigation(id="unpriced", model="none", arguments=""),
+    ]
+    advice, _ = advise([CHECKPOINT], measurements(GIVEN), rules)
+    assert [one.id for one in advice] == ["small", "project", "unpriced"]
+
+
+def test_what_repairs_comes_before_what_does_less_work() -> None:
+    rules = [
+        mitigation(
+            id="less", addresses="compute", kind="algorithmic", taxonomy=PATH, arguments="seconds: 0.09"
+        ),
+        mitigation(id="repair", arguments="seconds: 0.01"),
+        mitigation(id="unpriced", model="none", arguments=""),
+    ]
+    advice, _ = advise([CHECKPOINT, fires("compute", 0.9)], measurements(GIVEN), rules)
+    assert [one.id for one in advice] == ["repair", "unpriced", "less"]
+
+
+@pytest.mark.parametrize("bottleneck", ["memory_capacity", "host_memory"])
+def test_what_frees_memory_is_not_priced_by_time(bottleneck: str) -> None:
+    (advice,), rejected = advise(
+        [fires(bottleneck, 0.5)],
+        measurements(GIVEN),
+        [mitigation(addresses=bottleneck, arguments="seconds: 0")],
+    )
+    assert (advice.speedup, advice.basis, rejected) == (None, "unknown", ())
 
 
 def test_a_healthy_run_is_offered_only_less_work() -> None:

@@ -87,7 +87,7 @@ LOOPS: Mapping[str, Values] = {
     },
     "tabular": {"forward": 0.002, "backward": 0.004, "optimizer": 0.0004, "other": 0.0001},
     "gan": {"h2d": 0.0003, "forward": 0.012, "backward": 0.022, "optimizer": 0.001, "sync": 0.0005, "other": 0.001},
-    "rl": {"forward": 0.0012, "backward": 0.0016, "optimizer": 0.0004, "other": 0.0002},
+    "rl": {"forward": 0.0012, "backward": 0.0016, "optimizer": 0.0002, "other": 0.0002},
 }  # fmt: skip
 
 
@@ -106,5 +106,7 @@ def typical(run: str, phases: Values, facts: Values) -> Measurements:
     found["compute.model_frac"] = model / mean
     found["compute.frac"] = (model + seconds["optimizer"]) / mean
     found["host.dispatch_frac"] = min(model, given["host.dispatch_s"]) / mean
+    found["host.node_s"] = model / given["host.backward_nodes"]
+    found["host.tiny_node_s"] = given["host.dispatch_s"] / given["host.backward_nodes"]
     found["optimizer.tensor_s"] = seconds["optimizer"] / given["optimizer.tensors"]
     return measurements({**found, **given})

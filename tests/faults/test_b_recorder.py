@@ -20,7 +20,9 @@ _FLUSH_NS = 250_000_000  # agent/recorder.py: what a SIGKILL may cost
 _SCHEDULING_NS = 2_000_000_000  # between the clock reading and the write: a crowded machine, not the recorder
 
 
-def test_b1_a_record_survives_sigkill_at_any_moment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_b1_a_record_survives_sigkill_at_any_moment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Twenty recorders, each killed when a number of steps drawn by chance is reached."""
     chance = random.Random(1)
     for number in range(20):
@@ -77,7 +79,9 @@ def test_d3_a_process_id_that_comes_again_gets_a_file_of_its_own(tmp_path: Path)
     assert len({p.pid for p in found.processes}) == 1 and len({p.key for p in found.processes}) == 2
 
 
-def test_d4_children_forked_while_a_thread_records_neither_hang_nor_write_the_parents_spans(tmp_path: Path) -> None:
+def test_d4_children_forked_while_a_thread_records_neither_hang_nor_write_the_parents_spans(
+    tmp_path: Path,
+) -> None:
     done = record(tmp_path, "forks")
     assert done.code == 0, done.err
     assert done.out.split() == [b"0"] * 60

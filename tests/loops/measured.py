@@ -88,7 +88,9 @@ def trainer_of(ran: Ran, name: str) -> Trainer:
     return trainer
 
 
-def compare(ran: Ran, name: str) -> tuple[Timeline, dict[str, tuple[float, float]], dict[str, tuple[int, int]]]:
+def compare(
+    ran: Ran, name: str
+) -> tuple[Timeline, dict[str, tuple[float, float]], dict[str, tuple[int, int]]]:
     """Return the timeline of ``name``, its seconds by phase and its counts, each as (truth, measured)."""
     timeline = build(trainer_of(ran, name))
     assert timeline is not None
@@ -99,14 +101,14 @@ def compare(ran: Ran, name: str) -> tuple[Timeline, dict[str, tuple[float, float
 
 
 def _count(timeline: Timeline, what: str) -> int:
-    """Return how often something happened in steps."""
-    spans, (first, last) = timeline.trainer.spans, timeline.bounds_ns[[0, -1]]
-    starts = {
-        "evaluations": timeline.evaluation.start_ns,
-        "checkpoints": spans.start_ns[spans.kind == Kind.SAVE],
-    }
+    """Return how often something happened in steps; files saved in one step are one checkpoint."""
     if what == "steps":
         return len(timeline.totals)
     if what == "micro_batches":
         return int(timeline.micro_batches.sum())
-    return int(np.count_nonzero((starts[what] >= first) & (starts[what] < last)))
+    spans, (first, last) = timeline.trainer.spans, timeline.bounds_ns[[0, -1]]
+    saves = spans.start_ns[spans.kind == Kind.SAVE]
+    starts = {"evaluations": timeline.evaluation.start_ns, "checkpoints": saves}[what]
+    inside = starts[(starts >= first) & (starts < last)]
+    steps = np.searchsorted(timeline.bounds_ns, inside, side="right")
+    return len(np.unique(steps)) if what == "checkpoints" else len(inside)

@@ -17,7 +17,13 @@ agent.CONFIG["run"] = RUN
 
 
 def header():
-    return {"format": 1, "pid": os.getpid(), "ppid": os.getppid(), "monotonic_ns": now(), "span_cost_ns": 500.0}
+    return {
+        "format": 1,
+        "pid": os.getpid(),
+        "ppid": os.getppid(),
+        "monotonic_ns": now(),
+        "span_cost_ns": 500.0,
+    }
 
 
 def new():

@@ -56,7 +56,9 @@ class Counts(TrainerCallback):
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    config = GPT2Config(vocab_size=16, n_positions=8, n_embd=8, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=0)
+    config = GPT2Config(
+        vocab_size=16, n_positions=8, n_embd=8, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=0
+    )
     model = Model(config)
     arguments = TrainingArguments(
         output_dir=os.environ["TRUTH"] + "/out",
@@ -72,6 +74,7 @@ if __name__ == "__main__":
         report_to=[],
         use_cpu=True,
         disable_tqdm=True,
+        remove_unused_columns=False,
     )
     trainer = Trainer(
         model=model,

@@ -149,7 +149,7 @@ class SlowState:
     """Sleeps while it is pickled into a checkpoint."""
 
     def __reduce__(self) -> Any:
-        TRUTH.slept("checkpoint")
+        TRUTH.slept("checkpoint", 5 * SLEEP_S)
         return (dict, ())
 
 
