@@ -17,7 +17,9 @@ from .model.report import FAMILY_OF
 from .predict.models import MODELS
 
 KINDS = {"bottleneck": BottleneckRule, "mitigation": MitigationRule}
-_EXPRESSION = "An expression over measurements: names, numbers, + - * /, one comparison, and or not, min max ceil floor."
+_EXPRESSION = (
+    "An expression over measurements: names, numbers, + - * /, comparisons, and or not, min max ceil floor."
+)
 _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
 
@@ -31,6 +33,9 @@ def schema(kind: str) -> str:
     root = described["$defs"][KINDS[kind].__name__]
     for name, meaning in _meanings(KINDS[kind].__doc__ or ""):
         root["properties"][name]["description"] = meaning
+    for one in described["$defs"].values():  # one line each; the fields speak for themselves
+        if "description" in one:
+            one["description"] = one["description"].partition("\n")[0].replace("``", "")
     _narrow(root["properties"], described["$defs"])
     whole = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -51,7 +56,7 @@ def _meanings(documentation: str) -> Iterator[tuple[str, str]]:
     """Yield (field, what it means) from the part of a docstring that lists attributes."""
     _, _, attributes = documentation.partition("Attributes:\n")
     for name, meaning in _ATTRIBUTE.findall(re.sub(r"^ {4}", "", attributes, flags=re.MULTILINE)):
-        yield name, " ".join(meaning.split())
+        yield name, " ".join(meaning.split()).replace("``", "")
 
 
 def _narrow(properties: dict[str, Any], definitions: dict[str, Any]) -> None:

@@ -40,7 +40,10 @@ _INSTEAD = {
 
 
 def mutants(text: str) -> Iterator[str]:
-    """Yield ``text`` with one operator, function or number changed; whole numbers below a thousand by one, others by a tenth."""
+    """Yield ``text`` with one operator, function or number changed.
+
+    Whole numbers below a thousand change by one, all others by a tenth.
+    """
     for match in _TOKEN.finditer(text):
         token = match.group()
         for new in _INSTEAD.get(token) or _other_numbers(token):

@@ -59,7 +59,8 @@ def _crowd(measurements: Measurements) -> str | None:
     foreign = measurements.number("host.foreign_cores") or 0.0
     steal = measurements.number("host.steal_frac") or 0.0
     if cores and foreign / cores > CROWDED:
-        return f"Other programs kept {foreign:.1f} of {units.count(cores)} cores busy: times are worse than they need be."
+        kept = f"Other programs kept {foreign:.1f} of {units.count(cores)} cores busy"
+        return f"{kept}: times are worse than they need be."
     if steal > CROWDED:
         return f"Other machines on this host took {units.fraction(steal)} of the CPU time."
     return None

@@ -33,6 +33,7 @@ def header(torch: Any, config: dict[str, Any]) -> dict[str, Any]:
         "format": 1,
         "pid": os.getpid(),
         "ppid": os.getppid(),
+        "maker": _maker(),
         "host": os.uname().nodename if hasattr(os, "uname") else "",
         "monotonic_ns": now(),
         "wall_ns": time.time_ns(),
@@ -44,6 +45,13 @@ def header(torch: Any, config: dict[str, Any]) -> dict[str, Any]:
         "boot_ns": config.get("boot_ns"),
         "span_cost_ns": config.get("span_cost_ns"),
     }
+
+
+def _maker() -> int | None:
+    """Return the id of the process that asked multiprocessing for this one; a fork server is the parent otherwise."""
+    module: Any = sys.modules.get("multiprocessing.process")
+    parent = module.parent_process() if module is not None else None
+    return None if parent is None else parent.pid
 
 
 def tell_torch(torch: Any, recorder: Recorder) -> None:

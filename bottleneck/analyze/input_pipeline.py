@@ -187,10 +187,11 @@ def _making(made: Sequence[Spans], values: Values) -> None:
     values.give("input.batch_cpu_s", float(cpu.mean()), count)
     values.give("input.batch_cv_frac", float(wall.std() / mean) if mean else None, count)
     values.give("input.cpu_frac", float(cpu.sum() / wall.sum()), count)
+    # Where the system does not tell how long a thread waited for a core, that time counts as blocked.
+    values.give("input.batch_blocked_s", float(blocked.mean()), count)
+    values.give("input.blocked_frac", float(blocked.sum() / wall.sum()), count)
     if not np.isnan(columns["queued"]).all():
         values.give("input.batch_queued_s", float(queued.mean()), count)
-        values.give("input.batch_blocked_s", float(blocked.mean()), count)
-        values.give("input.blocked_frac", float(blocked.sum() / wall.sum()), count)
         values.give("input.read_bytes", float(np.nanmean(columns["read"])), count)
         values.give("input.read_bytes_per_s", float(np.nansum(columns["read"]) / wall.sum()), count)
     _collate(made, mean, values)

@@ -41,13 +41,13 @@ def evaluating_fetches(spans: Spans, outer: Bools, evaluates: Bools) -> Bools:
 
 def _passes(asks: Spans) -> tuple[Ints, Ints]:
     """Return the pass each request belongs to, shape (n,), and the loader of each pass (both counted from 0)."""
-    loaders, loader = np.unique(asks.b, return_inverse=True)
-    started = np.zeros(len(asks), np.int64)
-    for number in range(len(loaders)):
-        mine = loader == number
-        started[mine] = np.cumsum(asks.kind[mine] == Kind.ITER)
-    pairs, group = np.unique(np.stack((loader, started), axis=1), axis=0, return_inverse=True)
-    return group.reshape(-1), pairs[:, 0]
+    _, loader = np.unique(asks.b, return_inverse=True)
+    order = np.argsort(loader, kind="stable")
+    begins = asks.kind[order] == Kind.ITER
+    begins |= np.diff(loader[order], prepend=-1) != 0
+    group = np.empty(len(asks), np.int64)
+    group[order] = np.cumsum(begins) - 1
+    return group, loader[order][begins]
 
 
 def training_loaders(spans: Spans, feeding: Bools) -> frozenset[int]:

@@ -74,6 +74,7 @@ def _collections(inside: Spans, steps: int, values: Values) -> None:
         values.give("gc.collections", len(found) / steps, len(found))
     if len(found):
         values.give("gc.max_s", float(seconds.max()), len(found))
+    if seconds.sum() > 0:
         values.give("gc.full_frac", float(seconds[found.a == 2].sum() / seconds.sum()), len(found))
 
 

@@ -70,7 +70,8 @@ def _trainer(process: ProcessRecord, kind: Kind) -> Trainer:
     thread = int(np.bincount(threads).argmax())
     own = process.spans.where((process.spans.thread == thread) | (process.spans.kind == Kind.GAP))
     own = own.of(*PHASE_KINDS)
-    own = own.where(np.lexsort((-own.end_ns, own.start_ns)))
+    written = np.arange(len(own))  # of two with equal times the outer one was written later
+    own = own.where(np.lexsort((-written, -own.end_ns, own.start_ns)))
     return Trainer(process=process, thread=thread, spans=own.where(~_traced(own)))
 
 
@@ -82,15 +83,16 @@ def _traced(spans: Spans) -> npt.NDArray[np.bool_]:
 
 
 def batch_makers(trainer: Trainer, processes: Sequence[ProcessRecord]) -> tuple[ProcessRecord, ...]:
-    """Return the loader workers of ``trainer``: other processes that make batches, started below it."""
+    """Return the loader workers of ``trainer``: other processes that make batches, started by it or below it."""
+    own = trainer.process.pid
     parents = {p.pid: p.ppid for p in processes}
 
     def below(pid: int) -> bool:
         for _ in range(8):  # spawned workers hang below at most a server process or two
             pid = parents.get(pid, 0)
-            if pid == trainer.process.pid:
+            if pid == own:
                 return True
         return False
 
     making = [p for p in processes if p.key != trainer.process.key and np.any(p.spans.kind == Kind.BATCH)]
-    return tuple(p for p in making if p.ppid == trainer.process.pid or below(p.pid))
+    return tuple(p for p in making if own in (p.ppid, p.header.get("maker")) or below(p.pid))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from shutil import get_terminal_size
 from textwrap import TextWrapper, indent
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..model.report import FAMILY_OF
 from ..rulebook import Rulebook
 from .terms import term_pages
 
-WIDTH = 100
+WIDTH = 100  # columns; longer lines are hard to read
 _RESULTS = {
     "identical": "results stay the same",
     "reordered": "results stay the same but for the order of sums",
@@ -126,7 +127,8 @@ def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
     found = [" ".join(line.split()) for line in lines if line]
     if not found:
         return
-    wrapper = TextWrapper(WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    columns = min(WIDTH, get_terminal_size().columns)
+    wrapper = TextWrapper(columns, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
     yield click.style(title, bold=True)
     yield "\n".join(wrapper.fill(line) for line in found) + "\n"
 

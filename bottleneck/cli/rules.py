@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -17,6 +17,9 @@ from ..rule_schema import KINDS, schema
 from ..rulebook import Rulebook
 from .explain import pages, place, plain
 from .terms import names
+
+Row = tuple[str, ...]
+Columns = Callable[[Row, Sequence[Row]], None]
 
 _folders = click.option(
     "--rules",
@@ -41,9 +44,10 @@ def rules() -> None:
     "--component", metavar="NAME", help="Only methods on this component: function, data, optimization."
 )
 @click.option("--action", metavar="NAME", help="Only methods of this action: remove, restrict, reorder, ...")
+@click.option("--markdown", is_flag=True, help="Print Markdown tables.")
 @_folders
 def list_rules(
-    bottleneck: str | None, component: str | None, action: str | None, folders: Sequence[Path]
+    bottleneck: str | None, component: str | None, action: str | None, markdown: bool, folders: Sequence[Path]
 ) -> None:
     """List the rules, bottlenecks first, then what helps against them."""
     book = _load(folders)
@@ -51,12 +55,13 @@ def list_rules(
     paths = [path for rule in book.mitigations.values() for path in rule.paths]
     _check_filter("component", component, {path.component for path in paths})
     _check_filter("action", action, {path.action for path in paths})
+    columns = _markdown if markdown else _columns
     if component is None and action is None:
         _print_bottlenecks(
-            [rule for rule in book.bottlenecks.values() if bottleneck in (None, rule.bottleneck)]
+            [rule for rule in book.bottlenecks.values() if bottleneck in (None, rule.bottleneck)], columns
         )
     wanted = [rule for rule in book.mitigations.values() if _wanted(rule, bottleneck, component, action)]
-    _print_mitigations(wanted)
+    _print_mitigations(wanted, columns)
 
 
 @rules.command("explain")
@@ -125,25 +130,32 @@ def _wanted(rule: MitigationRule, bottleneck: str | None, component: str | None,
     return any(component in (None, path.component) and action in (None, path.action) for path in rule.paths)
 
 
-def _print_bottlenecks(found: Sequence[BottleneckRule]) -> None:
+def _print_bottlenecks(found: Sequence[BottleneckRule], columns: Columns) -> None:
     """Print one line for each bottleneck rule."""
     click.echo(f"{len(found)} bottleneck rules")
-    _columns([(rule.id, rule.family, rule.status, rule.title) for rule in found])
+    rows = [(rule.id, rule.family, rule.status, rule.title) for rule in found]
+    columns(("rule", "family", "status", "what it says"), rows)
 
 
-def _print_mitigations(found: Sequence[MitigationRule]) -> None:
+def _print_mitigations(found: Sequence[MitigationRule], columns: Columns) -> None:
     """Print one line for each mitigation."""
     click.echo(f"{len(found)} mitigations")
     rows = [(rule.id, _where(rule), rule.effort, rule.numerics, plain(rule.title)) for rule in found]
-    _columns(rows)
+    columns(("mitigation", "taxonomy", "effort", "results", "what to do"), rows)
 
 
-def _columns(rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows in columns as wide as their widest cell; the last one as it is."""
+def _columns(heads: Row, rows: Sequence[Row]) -> None:
+    """Print rows in columns as wide as their widest cell; the last one as it is, and no heads."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         click.echo("  " + "  ".join([*cells, row[-1]]))
+
+
+def _markdown(heads: Row, rows: Sequence[Row]) -> None:
+    """Print rows as a Markdown table, an empty line before and after it."""
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    click.echo("\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
 
 
 def _where(rule: MitigationRule) -> str:

@@ -37,13 +37,18 @@ def term_pages(identifier: str, book: Rulebook) -> Iterator[tuple[str, Sections]
 
 def _entries(book: Rulebook) -> Iterator[tuple[Mapping[str, Any], str, str]]:
     """Yield every term with what it is called and the field of a path that holds it."""
-    taxonomy = book.taxonomy
     for group, kind, field in _GROUPS:
-        yield from ((entry, kind, field) for entry in taxonomy.get(group, ()))
+        yield from ((entry, kind, field) for entry in _told(book.taxonomy, group))
     for group, kind in _MECHANISMS:
-        yield from (
-            (entry, f"mechanism: {kind}", group) for entry in taxonomy.get("mechanisms", {}).get(group, ())
-        )
+        entries = _told(book.taxonomy.get("mechanisms"), group)
+        yield from ((entry, f"mechanism: {kind}", group) for entry in entries)
+
+
+def _told(taxonomy: Any, group: str) -> list[Mapping[str, Any]]:
+    """Return the entries of ``group`` that say what they are; a user's file may hold anything."""
+    entries = taxonomy.get(group) if isinstance(taxonomy, Mapping) else None
+    found = [one for one in entries if isinstance(one, Mapping)] if isinstance(entries, list) else []
+    return [one for one in found if one.get("id") and one.get("meaning")]
 
 
 def _sections(entry: Mapping[str, Any], field: str, book: Rulebook) -> Sections:
@@ -54,8 +59,8 @@ def _sections(entry: Mapping[str, Any], field: str, book: Rulebook) -> Sections:
         "What it does to the time of an iteration (T_i)": _text(entry, "time_per_iteration"),
         "What it does to the number of iterations (n_iteration)": _text(entry, "iterations"),
         "Effect": _text(entry, "effect"),
-        "Subcomponents": [str(one) for one in entry.get("subcomponents", ())],
-        "Elements": [str(one) for one in entry.get("elements", ())],
+        "Subcomponents": _text(entry, "subcomponents"),
+        "Elements": _text(entry, "elements"),
         "Part of": _text(entry, "component"),
         "Section": _text(entry, "section"),
         "Methods": _methods(identifier, field, book),
@@ -63,8 +68,11 @@ def _sections(entry: Mapping[str, Any], field: str, book: Rulebook) -> Sections:
 
 
 def _text(entry: Mapping[str, Any], key: str) -> list[str]:
-    """Return the text under ``key`` as a list, empty where there is none."""
-    return [str(entry[key])] if key in entry else []
+    """Return the text or the texts under ``key`` as a list, empty where there is none."""
+    value = entry.get(key)
+    if value is None:
+        return []
+    return [str(one) for one in value] if isinstance(value, list) else [str(value)]
 
 
 def _methods(identifier: str, field: str, book: Rulebook) -> list[str]:

@@ -45,7 +45,7 @@ class BottleneckRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     Attributes:
         id: Name of the file.
         title: The failing state in a few words.
-        bottleneck: The bottleneck it speaks of (DESIGN 2).
+        bottleneck: The bottleneck it speaks of.
         since: Version of the tool that brought it.
         share: The fraction of the step that removing the cause would gain, 0-1.
         evidence: Sentences, the first of which makes the headline. One whose placeholder has no value is

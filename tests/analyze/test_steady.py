@@ -140,6 +140,8 @@ def test_workers_below_a_server_process_make_batches_and_strangers_do_not() -> N
     trainer = find_trainers([Loop().plain(5).process(pid=10)])[0]
     server = process([], pid=20, ppid=10)
     worker = process([(0, 5, Kind.BATCH, 0, 0, 0, 8, 3)], pid=21, ppid=20)
+    # the server of this one never had anything to record, but multiprocessing tells who asked for it
+    served = process([(0, 5, Kind.BATCH, 0, 0, 0, 8, 3)], pid=31, ppid=30, header={"maker": 10})
     stranger = process([(0, 5, Kind.BATCH, 0, 0, 0, 8, 3)], pid=40, ppid=1)
-    found = batch_makers(trainer, [trainer.process, server, worker, stranger])
-    assert [maker.pid for maker in found] == [21]
+    found = batch_makers(trainer, [trainer.process, server, worker, served, stranger])
+    assert [maker.pid for maker in found] == [21, 31]

@@ -313,3 +313,15 @@ def test_several_threads_only_the_one_that_steps_counts() -> None:
     assert timeline.trainer.thread == 1
     assert timeline.evaluation.loaders == {1}
     assert timeline.totals.sum() == 10 * 65_000_000
+
+
+def test_of_two_spans_with_equal_times_the_one_written_later_is_the_outer_one() -> None:
+    loop = Loop()
+    for _ in range(5):
+        loop.fetch()
+        with loop.inside(Kind.OPTIMIZER, b=1):
+            loop.forward(0.02)  # on a coarse clock nothing else took any time
+        loop.backward()
+    timeline = loop.timeline()
+    assert seconds(timeline, 2, "forward") == 0.02
+    assert seconds(timeline, 2, "optimizer") == 0.0

@@ -38,7 +38,7 @@ def plain() -> None:
     log.propagate = False
     model = Net()
     optimizer = SGD(model.parameters(), 0.01)
-    for number, batch in enumerate(DataLoader(Samples(2 * STEPS), batch_size=2)):
+    for number, batch in enumerate(batches(DataLoader(Samples(2 * STEPS), batch_size=2))):
         train_step(model, optimizer, batch)
         log.warning("step")
         TRUTH.slept("other", 2 * SLEEP_S)  # twice, as zero_grad and the loop itself are other, too
@@ -50,7 +50,7 @@ def accumulation() -> None:
     """Three micro-batches a step."""
     model = Net()
     optimizer = SGD(model.parameters(), 0.01)
-    for number, batch in enumerate(DataLoader(Samples(6 * STEPS), batch_size=2)):
+    for number, batch in enumerate(batches(DataLoader(Samples(6 * STEPS), batch_size=2))):
         backward(TRUTH.timed("forward", model, batch).sum())
         if number % 3 == 2:
             optimizer.step()
@@ -62,7 +62,7 @@ def gan(every: int) -> None:
     generator, critic = Net(), Net()
     first, second = SGD(critic.parameters(), 0.01), SGD(generator.parameters(), 0.01)
     first.closes = False
-    for number, batch in enumerate(DataLoader(Samples(2 * STEPS), batch_size=2)):
+    for number, batch in enumerate(batches(DataLoader(Samples(2 * STEPS), batch_size=2))):
         with torch.no_grad():
             fake = generator(batch)
         backward((critic(batch) - critic(fake)).sum())
@@ -76,7 +76,7 @@ def lbfgs() -> None:
     """The optimizer calls forward and backward itself, as often as it likes."""
     model = Net()
     optimizer = torch.optim.LBFGS(model.parameters(), lr=0.01, max_iter=3)
-    for batch in DataLoader(Samples(2 * STEPS), batch_size=2):
+    for batch in batches(DataLoader(Samples(2 * STEPS), batch_size=2)):
 
         def closure(batch: torch.Tensor = batch) -> torch.Tensor:
             optimizer.zero_grad()
@@ -109,7 +109,7 @@ def zipped() -> None:
     model = Net()
     optimizer = SGD(model.parameters(), 0.01)
     labeled, unlabeled = (DataLoader(Samples(2 * STEPS), batch_size=2) for _ in range(2))
-    for one, other in zip(labeled, unlabeled):  # noqa: B905
+    for one, other in zip(batches(labeled), batches(unlabeled)):  # noqa: B905
         train_step(model, optimizer, torch.cat((one, other)))
 
 
@@ -119,7 +119,7 @@ def validation() -> None:
     optimizer = SGD(model.parameters(), 0.01)
     training, held_out = (DataLoader(Samples(n), batch_size=2) for n in (24, 6))
     for _ in range(3):
-        for number, batch in enumerate(training):
+        for number, batch in enumerate(batches(training)):
             train_step(model, optimizer, batch)
             if number % 6 == 3:
                 evaluate(model, held_out)
@@ -130,12 +130,12 @@ def recomputation(reentrant: bool) -> None:
     """Activation checkpointing: the backward pass calls modules again."""
     model = nn.ModuleList([Net(), Net()])
     optimizer = SGD(model.parameters(), 0.01)
-    for batch in DataLoader(Samples(2 * STEPS), batch_size=2):
+    for batch in batches(DataLoader(Samples(2 * STEPS), batch_size=2)):
         value = batch.requires_grad_()
         for block in model:
             value = checkpoint(block, value, use_reentrant=reentrant)
         with TRUTH.all_as("backward"):
-            backward(value.sum())
+            TRUTH.timed("backward", backward, value.sum())
         optimizer.step()
         optimizer.zero_grad()
 
@@ -146,7 +146,7 @@ def scaler() -> None:
     optimizer = SGD(model.parameters(), 0.01)
     optimizer.closes = False
     scale = torch.amp.GradScaler("cpu", init_scale=2.0)
-    for number, batch in enumerate(DataLoader(Samples(2 * STEPS), batch_size=2)):
+    for number, batch in enumerate(batches(DataLoader(Samples(2 * STEPS), batch_size=2))):
         loss = model(batch).sum() * (float("inf") if number in (5, 11) else 1.0)
         backward(scale.scale(loss))
         scale.step(optimizer)
@@ -184,8 +184,8 @@ def fused_backward() -> None:
 
     for parameter in model.parameters():
         parameter.register_post_accumulate_grad_hook(hook)
-    for batch in DataLoader(Samples(2 * STEPS), batch_size=2):
-        backward(TRUTH.timed("forward", model, batch).sum())
+    for batch in batches(DataLoader(Samples(2 * STEPS), batch_size=2)):
+        TRUTH.timed("backward", backward, TRUTH.timed("forward", model, batch).sum())
         TRUTH.step()
 
 
@@ -194,7 +194,7 @@ def folds() -> None:
     for _ in range(3):
         model = Net()
         optimizer = SGD(model.parameters(), 0.01)
-        for batch in DataLoader(Samples(16), batch_size=2):
+        for batch in batches(DataLoader(Samples(16), batch_size=2)):
             train_step(model, optimizer, batch)
         if TRUTH.everything["steps"] < 24:
             evaluate(model, DataLoader(Samples(4), batch_size=2))
@@ -203,7 +203,7 @@ def folds() -> None:
 def by_hand() -> None:
     """No optimizer at all."""
     model = Net()
-    for batch in DataLoader(Samples(2 * STEPS), batch_size=2):
+    for batch in batches(DataLoader(Samples(2 * STEPS), batch_size=2)):
         backward(TRUTH.timed("forward", model, batch).sum())
         TRUTH.step()
         with torch.no_grad():
@@ -283,6 +283,8 @@ def run(name: str) -> None:
 
 
 if __name__ == "__main__":
+    import torch._dynamo  # optimizers import it: once for all children
+
     for name in sys.argv[1:] or LOOPS:
         child = multiprocessing.get_context("fork").Process(target=run, args=(name,))
         child.start()
