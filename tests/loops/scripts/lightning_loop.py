@@ -8,7 +8,7 @@ from typing import Any
 import lightning
 import torch
 from torch.utils.data import DataLoader
-from truth import SGD, TRUTH, Net, Samples, SlowState
+from truth import SGD, SLEEP_S, TRUTH, Net, Samples, SlowState
 
 
 class Module(lightning.LightningModule):
@@ -25,7 +25,9 @@ class Module(lightning.LightningModule):
         self.model(batch)
 
     def configure_optimizers(self) -> Any:
-        return SGD(self.parameters(), 0.01)
+        optimizer = SGD(self.parameters(), 0.01)
+        optimizer.sleep = 3 * SLEEP_S  # what Lightning does around the closure is the optimizer's, too
+        return optimizer
 
     def on_train_start(self) -> None:
         TRUTH.forget()  # the sanity validation
@@ -72,5 +74,7 @@ if __name__ == "__main__":
         default_root_dir=os.environ["TRUTH"],
         callbacks=[Validating()],
     )
-    trainer.fit(Module(), DataLoader(Samples(32), batch_size=2), DataLoader(HeldOut(6), batch_size=2))
+    trainer.fit(
+        Module(), DataLoader(Samples(32), batch_size=2), DataLoader(HeldOut(6, 2 * SLEEP_S), batch_size=2)
+    )
     TRUTH.write("lightning")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import sys
@@ -17,7 +18,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader
-from truth import SGD, SLEEP_S, TRUTH, Net, Samples, Stream, backward, batches, evaluate, save
+from truth import SGD, SLEEP_S, TRUTH, Net, Samples, Slow, Stream, backward, batches, evaluate, save
 
 STEPS = 18
 
@@ -89,13 +90,15 @@ def lbfgs() -> None:
 
 
 def no_loader() -> None:
-    """Batches made in the loop between forward and backward, evaluation by hand."""
+    """Batches made in the loop between forward and backward, evaluation and garbage collection by hand."""
     model = Net()
     optimizer = SGD(model.parameters(), 0.01)
     batch = torch.ones(2, 4)
     for number in range(STEPS):
         if number % 8 == 5:
             evaluate(model)
+        if number % 6 == 2:
+            TRUTH.timed("gc", gc.collect)
         loss = model(batch).sum()
         TRUTH.slept("other", 2 * SLEEP_S)
         batch = torch.ones(2, 4)
@@ -144,7 +147,7 @@ def scaler() -> None:
     """Mixed precision's scaler, with gradients that overflow now and then."""
     model = Net()
     optimizer = SGD(model.parameters(), 0.01)
-    optimizer.closes = False
+    optimizer.closes, optimizer.sleep = False, 2 * SLEEP_S  # the scaler's own work is the optimizer's, too
     scale = torch.amp.GradScaler("cpu", init_scale=2.0)
     for number, batch in enumerate(batches(DataLoader(Samples(2 * STEPS), batch_size=2))):
         loss = model(batch).sum() * (float("inf") if number in (5, 11) else 1.0)
@@ -185,7 +188,10 @@ def fused_backward() -> None:
     for parameter in model.parameters():
         parameter.register_post_accumulate_grad_hook(hook)
     for batch in batches(DataLoader(Samples(2 * STEPS), batch_size=2)):
-        TRUTH.timed("backward", backward, TRUTH.timed("forward", model, batch).sum())
+        value = TRUTH.timed("forward", model, batch)
+        backward(
+            Slow.apply(Slow.apply(value)).sum()
+        )  # three sleeps, as what surrounds the steps is backward, too
         TRUTH.step()
 
 
@@ -277,6 +283,7 @@ LOOPS: dict[str, Callable[[], None]] = {
 
 def run(name: str) -> None:
     """Run one loop and write what happened."""
+    gc.disable()  # a collection may interrupt any phase: none but those a loop counts itself
     torch.manual_seed(0)
     LOOPS[name]()
     TRUTH.write(name, **MORE)

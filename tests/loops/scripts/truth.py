@@ -30,7 +30,8 @@ class Truth:
         """Start with nothing."""
         self.everything: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
-        self.until_last_step: dict[str, dict[str, float]] = {}
+        self.until_last_step: dict[str, float] = {}
+        self.steps: list[dict[str, float]] = []
         self.instead: str | None = None
 
     def slept(self, phase: str, seconds: float = SLEEP_S) -> None:
@@ -63,7 +64,8 @@ class Truth:
     def step(self) -> None:
         """Close a step: only what happened by then is compared."""
         self.count("steps")
-        self.until_last_step = {"counts": dict(self.everything), "seconds": dict(self.seconds)}
+        self.until_last_step = dict(self.everything)
+        self.steps.append(dict(self.seconds))
 
     def forget(self) -> None:
         """Drop what happened before training proper."""
@@ -71,11 +73,9 @@ class Truth:
         self.seconds.clear()
 
     def write(self, name: str, **more: Any) -> None:
-        """Write the truth to the folder in TRUTH."""
-        folder = Path(os.environ["TRUTH"])
-        (folder / f"{name}.json").write_text(
-            json.dumps({"pid": os.getpid(), **self.until_last_step, **more}), encoding="utf-8"
-        )
+        """Write the truth to the folder in TRUTH: counts, and the seconds so far at the end of each step."""
+        truth = {"pid": os.getpid(), "counts": self.until_last_step, "seconds": self.steps, **more}
+        (Path(os.environ["TRUTH"]) / f"{name}.json").write_text(json.dumps(truth), encoding="utf-8")
 
 
 TRUTH = Truth()
@@ -110,10 +110,11 @@ class SGD(torch.optim.SGD):
     """Sleeps in its step, and knows that it closes the training step."""
 
     closes = True
+    sleep = SLEEP_S
 
     def step(self, closure: Any = None) -> Any:
         result = super().step(closure)
-        TRUTH.slept("optimizer")
+        TRUTH.slept("optimizer", self.sleep)
         if self.closes:
             TRUTH.step()
         return result
@@ -179,11 +180,15 @@ def backward(loss: torch.Tensor) -> None:
 
 def evaluate(model: nn.Module, loader: DataLoader[Any] | None = None) -> None:
     """Evaluate as most scripts do; two batches out of thin air where there is no loader."""
+
+    def predict() -> None:
+        for batch in loader if loader is not None else (torch.ones(2, 4),) * 2:
+            model(batch)
+
     TRUTH.count("evaluations")
     model.eval()
     with torch.no_grad(), TRUTH.all_as("evaluation"):
-        for batch in loader if loader is not None else (torch.ones(2, 4),) * 2:
-            model(batch)
+        TRUTH.timed("evaluation", predict)
     model.train()
 
 
