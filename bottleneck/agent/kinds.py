@@ -30,7 +30,7 @@ STOP = 8
 RAISED = 16
 PINNED = 32
 NON_BLOCKING = 64
-DISCARDED = 128
+UNCLOCKED = 128
 
 # start_ns, end_ns, kind, flags, thread, name, a, b: 40 bytes, little-endian, no padding.
 SPAN = "<qqBBHIqq"

@@ -44,6 +44,8 @@ class Optimizers:
         self.outermost = _Outermost()
         self.steps = 0
         self.numbers: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._last: Callable[[], Any] = lambda: self  # no optimizer yet: never equal to one
+        self._last_number = 0
         self.count = 0
 
     def install(self, hooks: Hooks) -> None:
@@ -56,12 +58,15 @@ class Optimizers:
 
     def number(self, optimizer: Any) -> int:
         """Return the number of ``optimizer`` in this record, from 1; 0 where it can't be told apart."""
+        if self._last() is optimizer:
+            return self._last_number
         try:
             number = self.numbers.get(optimizer)
             if number is None:
                 self.count += 1
                 number = self.numbers[optimizer] = self.count
                 self.on_new(optimizer, number)
+            self._last, self._last_number = weakref.ref(optimizer), number
             return number
         except TypeError:  # not hashable or not weakly referable
             return 0

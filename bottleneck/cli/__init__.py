@@ -13,6 +13,7 @@ from ..errors import BottleneckError
 from ..version import __version__
 from .diagnose import diagnose
 from .env import env
+from .output import printable
 from .report import report
 from .rules import rules
 
@@ -63,6 +64,6 @@ def _fill_closed_streams() -> None:
 
 def say_error(text: str) -> None:
     """Print one line on stderr, whatever its encoding."""
-    line = " ".join(f"bottleneck: {text}".split())
+    line = printable(" ".join(f"bottleneck: {text}".split()))
     encoding = sys.stderr.encoding or "ascii"
     sys.stderr.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")

@@ -33,7 +33,7 @@ class _AsPython(click.Command):
         while at < len(args) and args[at].startswith("-") and args[at] != "--":
             word = args[at]
             at += 2 if word in valued else 1
-            if word == "-m" or (word.startswith("-m") and not word.startswith("--")):
+            if at <= len(args) and word.startswith("-m") and not word.startswith("--"):
                 args = [*args[:at], "--", *args[at:]]
                 break
         return super().parse_args(ctx, args)
@@ -99,12 +99,12 @@ def diagnose(
     say = (lambda text: None) if quiet else output.say
     try:
         run = folder.make(out, what.script)
+        _announce(what, run, limits, say)
+        ended = session.measure(what, run, limits, look, say)
     except folder.NoSpace as error:
         output.say(f"{error}: running the script without measuring it")
         end_like(session.run_plain(what))
         return
-    _announce(what, run, limits, say)
-    ended = session.measure(what, run, limits, look, say)
     _finish(run, book, as_json, quiet)
     end_like(0 if ended.stopped_by_us else ended.code)
 

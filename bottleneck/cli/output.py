@@ -57,4 +57,9 @@ def put(text: str) -> None:
 
 def say(text: str) -> None:
     """Print one line of our own on stderr."""
-    put(f"bottleneck: {text}\n")
+    put(f"bottleneck: {printable(text)}\n")
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with control characters spelt out: a file's name must not steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -8,7 +8,7 @@ import click
 
 from .. import rulebook
 from ..diagnosis import diagnose as make_report
-from ..errors import UsageError
+from ..errors import RecordError, UsageError
 from ..render import json_report
 from ..store import load
 from . import output
@@ -31,7 +31,13 @@ from . import output
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 def report(run: Path, out: Path | None, as_json: bool, quiet: bool, rule_folders: tuple[Path, ...]) -> None:
     """Diagnose RUN again, a folder that `bottleneck diagnose` wrote, with today's rules."""
-    made = make_report(load(run), rulebook.load([rulebook.shipped(), *rule_folders]))
+    record, book = load(run), rulebook.load([rulebook.shipped(), *rule_folders])
+    try:
+        made = make_report(record, book)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise RecordError(
+            f"{run}: can't be diagnosed, the record is damaged or another tool's ({type(error).__name__}: {error})"
+        ) from error
     if as_json:
         click.echo(json_report.render(made), nl=False)
         return

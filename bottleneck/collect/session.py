@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from ..store import RUN_FILE, SCHEMA, write_json
 from ..version import __version__
 from . import boot, environment
 from .devices import DeviceReader
+from .folder import NoSpace
 from .launch import Child
 from .redact import redact_argv
 from .sampling import SamplerThread
@@ -41,9 +43,13 @@ class Ended:
 
 
 def measure(target: Target, run: Path, limits: Limits, look_at: LookAt, say: Callable[[str], None]) -> Ended:
-    """Run ``target`` with the agent aboard and leave its record in ``run``; return how it ended."""
+    """Run ``target`` with the agent aboard and leave its record in ``run``; return how it ended.
+
+    Raises:
+        NoSpace: The agent does not fit on the disk; nothing was started.
+    """
     begin_cpu = _own_cpu()
-    folder = boot.make(run, launcher=target.form == "launcher")
+    folder = _board(run, target)
     child = Child(target.argv, folder)
     try:
         facts = _facts(target, run, child)
@@ -62,6 +68,15 @@ def measure(target: Target, run: Path, limits: Limits, look_at: LookAt, say: Cal
     facts["overhead"] = {"cpu_s": _own_cpu() - begin_cpu + watcher.cpu_s, "record_bytes": _size(run)}
     _write(run, facts)
     return Ended(code=code, stopped_by_us=watcher.stopped, interrupts=child.interrupts)
+
+
+def _board(run: Path, target: Target) -> Path:
+    """Return the boot folder; where the disk is full take back what was written of it."""
+    try:
+        return boot.make(run, launcher=target.form == "launcher")
+    except OSError as error:
+        shutil.rmtree(run / "boot", ignore_errors=True)
+        raise NoSpace(f"{run}: {error.strerror or error}") from error
 
 
 def _facts(target: Target, run: Path, child: Child) -> dict[str, Any]:

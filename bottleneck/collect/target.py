@@ -52,7 +52,7 @@ def resolve(module: str | None, words: Sequence[str], python: str | None) -> Tar
         return Target(
             argv=(str(found), "-m", module, *words), form="module", script=module, python=found, notes=notes
         )
-    if not words:
+    if not words or not words[0]:
         raise UsageError("no target: name a script, `-m module`, or a launcher after `--`")
     if _is_script(words[0]):
         found, notes = interpreter(python)

@@ -27,7 +27,7 @@ class Kind(IntEnum):
     COMPILE = 13  # torch.compile at work on one frame
     ZERO_GRAD = 14  # optimizer.zero_grad
     BATCH = 15  # a worker (or the main process) made one batch; a = samples, b = thread CPU ns
-    COLLATE = 16  # collate_fn inside BATCH; a = samples, b = thread CPU ns
+    COLLATE = 16  # collate_fn inside BATCH; a = samples
     TRANSFORM = 17  # all calls of one transform within one batch; a = calls, b = total ns
     BATCH_IO = 18  # beside BATCH: a = bytes read by this thread, b = ns it waited for a core
     MARK = 19  # explicit step mark of the in-code API
@@ -46,7 +46,7 @@ class Flag:
     RAISED = 16  # any: ended with an exception
     PINNED = 32  # TRANSFER: the source was pinned
     NON_BLOCKING = 64  # TRANSFER: asked for non_blocking
-    DISCARDED = 128  # BATCH_IO and others: the clock or counter behind a, b was not available
+    UNCLOCKED = 128  # BATCH: its CPU time was not read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

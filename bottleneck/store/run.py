@@ -19,6 +19,7 @@ SCHEMA = 1
 RUN_FILE = "run.json"
 AGENT_ERRORS = "agent-errors.log"
 _MAX_JSON = 32 << 20
+_MOST = 1 << 60  # no count, size or time of ours is larger
 _MAX_ERRORS = 64 << 10  # each hook writes five lines at most
 _MAX_PROCESSES = 4_096
 
@@ -70,14 +71,14 @@ def load(folder: Path) -> RunRecord:
         run_id=str(run.get("run_id", folder.name)),
         tool_version=str(run.get("tool_version", "unknown")),
         started=str(run.get("started", "")),
-        command=_mapping(run, "command"),
-        environment=_mapping(run, "environment"),
+        command=_command(run),
+        environment=_environment(run),
         outcome=_outcome(run, processes),
         processes=processes,
         system=system,
         stacks=stacks,
         failures=tuple(failures),
-        overhead={key: float(value) for key, value in _mapping(run, "overhead").items()},
+        overhead={key: float(value) for key, value in _mapping(run, "overhead").items() if _is_number(value)},
     )
 
 
@@ -88,7 +89,7 @@ def _run_file(folder: Path) -> Mapping[str, Any]:
     if not (folder / RUN_FILE).is_file():
         raise RecordError(f"{folder}: holds no {RUN_FILE}; name a directory written by `bottleneck diagnose`")
     run = read_json(folder / RUN_FILE)
-    if not isinstance(run, dict) or not isinstance(run.get("schema"), int):
+    if not isinstance(run, dict) or type(run.get("schema")) is not int or run["schema"] < 1:
         raise RecordError(f"{folder / RUN_FILE}: not a run of ours (no schema number)")
     if run["schema"] > SCHEMA:
         raise RecordError(
@@ -101,6 +102,37 @@ def _mapping(run: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """Return ``run[key]`` where it is a mapping, else an empty one."""
     value = run.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def _command(run: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the command; ``argv`` is a list of texts whatever the file says."""
+    command = dict(_mapping(run, "command"))
+    argv = command.get("argv")
+    command["argv"] = [str(word) for word in argv] if isinstance(argv, list) else []
+    return command
+
+
+def _environment(run: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the environment without sections that are no mappings and paths that are no list."""
+    about = dict(_mapping(run, "environment"))
+    for key in ("cpu", "memory", "python", "os", "disk", "variables"):
+        about[key] = _mapping(about, key)
+    paths = about.get("library_paths")
+    about["library_paths"] = [str(path) for path in paths] if isinstance(paths, list) else []
+    return about
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether ``value`` is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return -_MOST < value < _MOST
+
+
+def _time(told: Mapping[str, Any], key: str) -> int:
+    """Return a monotonic time, 0 where it is missing or none."""
+    value = told.get(key)
+    return int(value) if _is_number(value) else 0
 
 
 def _list(run: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
@@ -146,14 +178,14 @@ def _agent_failures(folder: Path) -> list[Failure]:
 def _outcome(run: Mapping[str, Any], processes: tuple[ProcessRecord, ...]) -> Outcome:
     """Return how the run ended; where the command itself was killed, time ends with the last span."""
     told = _mapping(run, "outcome")
-    start = int(told.get("start_ns", 0))
+    start, end, code = _time(told, "start_ns"), _time(told, "end_ns"), told.get("exit_code")
     last = max((int(p.spans.end_ns.max()) for p in processes if len(p.spans)), default=start)
     return Outcome(
-        exit_code=told.get("exit_code"),
-        signal=told.get("signal"),
+        exit_code=code if isinstance(code, int) else None,
+        signal=str(told["signal"]) if told.get("signal") else None,
         stopped_by_us=bool(told.get("stopped_by_us", False)),
         start_ns=start,
-        end_ns=int(told.get("end_ns") or last),
+        end_ns=max(start, end or last),
     )
 
 

@@ -53,7 +53,7 @@ def encode(sample: SystemSample) -> bytes:
 def _decode(line: bytes) -> SystemSample | None:
     try:
         read = _DECODER.decode(line)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return SystemSample(time_ns=read.t, machine=read.m, processes=read.p, devices=tuple(read.d))
 

@@ -24,6 +24,7 @@ _HEADER = struct.Struct("<4sB3xII")
 _SPANS, _NAME, _EVENT = 1, 2, 3
 _MAX_PAYLOAD = 1 << 20  # the agent writes 41 kB at most; anything larger is damage
 _MAX_EVENTS = 5_000
+_LATEST_NS = 1 << 60  # 36 years after the machine's start; a later time is damage, and its sums overflow
 _ROW = np.dtype(
     [
         ("start_ns", "<i8"),
@@ -92,7 +93,10 @@ class _Reading:
     def spans(self) -> Spans:
         """Return the spans read so far."""
         rows = np.frombuffer(b"".join(self.rows), dtype=_ROW)
-        rows = rows[rows["end_ns"] >= rows["start_ns"]]
+        possible = (
+            (rows["start_ns"] >= 0) & (rows["end_ns"] >= rows["start_ns"]) & (rows["end_ns"] < _LATEST_NS)
+        )
+        rows = rows[possible]
         size = max(self.names) + 1 if max(self.names) < 100_000 else 1
         names = tuple(self.names.get(number, "") for number in range(size))
         return Spans(

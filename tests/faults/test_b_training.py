@@ -76,7 +76,7 @@ def test_b7_a_stopped_process_changes_neither_the_median_nor_the_end(fates: dict
 
 @pytest.mark.xfail(strict=True, reason="a stopped process is not told apart from a slow step")
 def test_b7_the_gap_is_shown_as_a_stopped_process(fates: dict[str, Ran]) -> None:
-    assert "stopped" in str(fates["pause"].report).replace("stopped_by_us", "")
+    assert "process stopped" in str(fates["pause"].report)
 
 
 def test_b8_durations_do_not_depend_on_the_wall_clock(fates: dict[str, Ran]) -> None:
@@ -94,6 +94,7 @@ def test_e1_a_run_folder_that_goes_away_takes_the_report_but_not_the_training(fa
     assert "no report" in found.err
 
 
+@pytest.mark.xfail(strict=True, reason="the report lists the ranks it saw, not how many the run has")
 def test_d10_one_rank_of_several_is_said_to_be_one(fates: dict[str, Ran]) -> None:
     found = fates["ranks"]
     assert found.code == 0

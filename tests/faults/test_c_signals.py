@@ -78,7 +78,7 @@ def test_c1_c2_ctrl_c_reaches_a_script_that_saves_and_the_report_is_written(
     assert (work / "saved").exists()
     assert (work / "second").exists() == (times == 2)
     assert found.code == -signal.SIGINT
-    assert "KeyboardInterrupt" in found.err and found.err.count("Traceback") == 1 + (times == 2) * 0
+    assert "KeyboardInterrupt" in found.err and found.err.count("Traceback") == 1
     assert found.report["run"]["signal"] == "SIGINT"
 
 
@@ -86,9 +86,8 @@ def test_c3_ctrl_c_while_the_report_is_made_leaves_the_record_and_no_half_page(t
     """The report is made slow; everything else is the real thing."""
     work = write(tmp_path, {"train.py": "print('trained')"})
     slow = (
-        "import pathlib, sys, time; from trainbottleneck.cli import diagnose as d, main\n"
+        "import pathlib, sys, time; from trainbottleneck.cli import main\n"
         "def make(*a):\n    pathlib.Path('making').touch(); time.sleep(60)\n"
-        "import importlib; importlib.import_module('trainbottleneck.cli.diagnose').__dict__\n"
         "sys.modules['trainbottleneck.cli.diagnose'].make_report = make\nmain()"
     )
     run = tmp_path / "run"
@@ -135,9 +134,8 @@ def test_c5_c8_signals_to_us_reach_the_scripts_handlers_once_each(tmp_path: Path
         wait_for(lambda wanted=wanted: count.exists() and count.read_text() == str(wanted), f"{number!r}")
     os.kill(process.pid, signal.SIGTERM)
     found = _end(process, tmp_path)
-    numbers = [int(n) for n in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGTERM)]
     assert (found.code, found.err) == (6, "")
-    assert found.out.decode().replace("<Signals.", "").count(",") == 3 and len(numbers) == 4
+    assert json.loads(found.out) == [signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGTERM]
     assert found.report["run"]["exit_code"] == 6
 
 
