@@ -24,7 +24,19 @@ ALLOWED = {
 }
 PURE = ("analyze", "diagnose", "predict", "advise")
 # Modules through which a file, a clock, the environment or the machine could be reached.
-IMPURE = {"os", "io", "time", "pathlib", "subprocess", "datetime", "socket", "platform", "psutil", "shutil", "sys"}
+IMPURE = {
+    "os",
+    "io",
+    "time",
+    "pathlib",
+    "subprocess",
+    "datetime",
+    "socket",
+    "platform",
+    "psutil",
+    "shutil",
+    "sys",
+}
 TORCH_USERS = {"agent", "integrations"}
 
 
@@ -50,13 +62,15 @@ def _imports(path: Path) -> Iterator[tuple[str, bool]]:
             yield node.module or "", False
 
 
-@pytest.mark.parametrize(("layer", "path"), list(_files(*ALLOWED)), ids=lambda value: str(value).rsplit("/", 1)[-1])
+@pytest.mark.parametrize(
+    ("layer", "path"), list(_files(*ALLOWED)), ids=lambda value: str(value).rsplit("/", 1)[-1]
+)
 def test_a_layer_imports_only_what_lies_left_of_it(layer: str, path: Path) -> None:
     for name, ours in _imports(path):
         if ours:
-            assert name.split(".")[0] in ALLOWED[layer] | {layer, "model"} - ({"model"} if layer == "agent" else set()), (
-                f"{path.name} imports {name}"
-            )
+            assert name.split(".")[0] in ALLOWED[layer] | {layer, "model"} - (
+                {"model"} if layer == "agent" else set()
+            ), f"{path.name} imports {name}"
 
 
 def test_no_file_imports_the_package_by_an_absolute_name() -> None:
@@ -79,7 +93,9 @@ def test_the_agent_imports_nothing_but_the_standard_library_and_torch() -> None:
             assert ours or name.split(".")[0] in {*sys.stdlib_module_names, "torch"}, f"{path.name}: {name}"
 
 
-@pytest.mark.parametrize(("layer", "path"), list(_files(*PURE)), ids=lambda value: str(value).rsplit("/", 1)[-1])
+@pytest.mark.parametrize(
+    ("layer", "path"), list(_files(*PURE)), ids=lambda value: str(value).rsplit("/", 1)[-1]
+)
 def test_pure_layers_reach_no_file_clock_or_machine(layer: str, path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -87,11 +103,19 @@ def test_pure_layers_reach_no_file_clock_or_machine(layer: str, path: Path) -> N
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names = {alias.name for alias in node.names}
             pure_paths = node.module == "pathlib" and names <= {"PurePath", "PurePosixPath"}
-            assert pure_paths or (node.module or "").split(".")[0] not in IMPURE, f"{path.name}: {node.module}"
+            assert pure_paths or (node.module or "").split(".")[0] not in IMPURE, (
+                f"{path.name}: {node.module}"
+            )
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id not in {"open", "input", "exec", "eval", "__import__"}, f"{path.name}:{node.lineno}"
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "random":
-            assert node.attr == "Random", f"{path.name}:{node.lineno}: only generators with a seed of their own"
+            assert node.func.id not in {"open", "input", "exec", "eval", "__import__"}, (
+                f"{path.name}:{node.lineno}"
+            )
+        elif (
+            isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "random"
+        ):
+            assert node.attr == "Random", (
+                f"{path.name}:{node.lineno}: only generators with a seed of their own"
+            )
 
 
 def test_files_stay_small() -> None:
@@ -125,7 +149,9 @@ def test_every_measurement_is_given_by_some_analysis() -> None:
 
     from trainbottleneck.analyze.catalogue import CATALOGUE
 
-    text = "".join(path.read_text(encoding="utf-8") for _, path in _files("analyze") if path.name != "catalogue.py")
+    text = "".join(
+        path.read_text(encoding="utf-8") for _, path in _files("analyze") if path.name != "catalogue.py"
+    )
     given = set(re.findall(r'"([a-z0-9]+\.[a-z0-9_]+)"', text))
     built = {f"step.{p}_{u}" for p in re.findall(r'"([a-z0-9_]+)"', text) for u in ("s", "frac")}
     built |= {f"input.{name}" for name in re.findall(r'"([a-z_]+)"', text)}

@@ -17,7 +17,18 @@ ROOT = Path(__file__).resolve().parent.parent
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build a wheel of the checkout, offline, with the setuptools of this environment."""
     out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet", "-w", str(out), "."]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--quiet",
+        "-w",
+        str(out),
+        ".",
+    ]
     subprocess.run(command, cwd=_copy(out / "source"), check=True, capture_output=True)
     return next(out.glob("*.whl"))
 
@@ -87,7 +98,11 @@ def test_pandas_and_xarray_stay_silent_and_correct_beside_us(installed: Path, tm
 
 def test_the_command_runs_as_a_module_from_a_checkout(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bottleneck", "--version"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "bottleneck", "--version"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0
     assert done.stdout.startswith("bottleneck, version")
@@ -96,7 +111,12 @@ def test_the_command_runs_as_a_module_from_a_checkout(tmp_path: Path) -> None:
 def test_every_folder_of_the_package_is_listed_for_the_build() -> None:
     import re
 
-    listed = set(re.findall(r'"(trainbottleneck[.\w]*)",', (ROOT / "pyproject.toml").read_text(encoding="utf-8")))
-    folders = {p.parent.relative_to(ROOT / "bottleneck").as_posix().replace("/", ".") for p in (ROOT / "bottleneck").rglob("*.py")}
+    listed = set(
+        re.findall(r'"(trainbottleneck[.\w]*)",', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    )
+    folders = {
+        p.parent.relative_to(ROOT / "bottleneck").as_posix().replace("/", ".")
+        for p in (ROOT / "bottleneck").rglob("*.py")
+    }
     wanted = {"trainbottleneck" + ("" if f == "." else f".{f}") for f in folders if "__pycache__" not in f}
     assert wanted | {"trainbottleneck.rules", "trainbottleneck.templates"} == listed

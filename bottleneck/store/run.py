@@ -132,7 +132,7 @@ def _is_number(value: Any) -> bool:
 def _time(told: Mapping[str, Any], key: str) -> int:
     """Return a monotonic time, 0 where it is missing or none."""
     value = told.get(key)
-    return int(value) if _is_number(value) else 0
+    return int(value) if value is not None and _is_number(value) else 0
 
 
 def _list(run: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
@@ -160,7 +160,7 @@ def _processes(folder: Path, failures: list[Failure]) -> tuple[ProcessRecord, ..
             Failure(collector=str(e.data.get("collector")), reason=str(e.data.get("reason")))
             for e in process.told("failure")
         ]
-    return tuple(sorted(found, key=lambda p: (p.header.get("monotonic_ns") or 0, p.key)))
+    return tuple(sorted(found, key=lambda p: (_time(p.header, "monotonic_ns"), p.key)))
 
 
 def _agent_failures(folder: Path) -> list[Failure]:

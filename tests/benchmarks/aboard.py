@@ -29,7 +29,11 @@ def run(code: str) -> Any:
         place = boot.make(Path(folder), launcher=False)
         environment = dict(os.environ, PYTHONPATH=str(place))
         done = subprocess.run(
-            [sys.executable, "-c", PRELUDE + code], env=environment, capture_output=True, text=True, check=False
+            [sys.executable, "-c", PRELUDE + code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if done.returncode:
         raise RuntimeError(done.stderr)

@@ -26,7 +26,16 @@ def diagnose(script: Path) -> dict[str, Any]:
     """Return the report of one run of ``script`` with default options."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        command = [sys.executable, "-m", "trainbottleneck", "diagnose", "--quiet", "-o", str(out), str(script)]
+        command = [
+            sys.executable,
+            "-m",
+            "trainbottleneck",
+            "diagnose",
+            "--quiet",
+            "-o",
+            str(out),
+            str(script),
+        ]
         subprocess.run(command, check=True, capture_output=True, cwd=folder)
         report: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
         return report

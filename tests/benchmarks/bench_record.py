@@ -61,7 +61,10 @@ def main() -> None:
             page = (run / "report.html").stat().st_size
             seen = json.loads((run / "report.json").read_text())["step"]["seen"]
             assert seen, "the report saw no step"
-            print(f"| {steps:,} | {size / 1e6:.2f} | {grown / 1e6:.1f} | {seconds:.1f} | {page / 1e3:.0f} |", flush=True)
+            print(
+                f"| {steps:,} | {size / 1e6:.2f} | {grown / 1e6:.1f} | {seconds:.1f} | {page / 1e3:.0f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

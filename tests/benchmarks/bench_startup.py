@@ -35,7 +35,10 @@ def main(pairs: int = 15) -> None:
                 added.append((_seconds(code, place) - plain) * 1e3)
                 base.append(plain * 1e3)
         low, middle, high = statistics.quantiles(added, n=4)
-        print(f"| `{code}` | {statistics.median(base):.0f} | {middle:+.1f} | {low:+.1f} to {high:+.1f} |", flush=True)
+        print(
+            f"| `{code}` | {statistics.median(base):.0f} | {middle:+.1f} | {low:+.1f} to {high:+.1f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trainbottleneck.collect import sampling
-from trainbottleneck.store.samples import NAME, SampleLog, encode, halve, load_samples
 from trainbottleneck.collect.sampling import SamplerThread
 from trainbottleneck.collect.system import SystemSampler
 from trainbottleneck.errors import RecordError
 from trainbottleneck.model.record import SystemSample
+from trainbottleneck.store.samples import NAME, SampleLog, encode, halve, load_samples
 
 
 def sample(time_ns: int, processes: int = 1) -> SystemSample:

@@ -14,8 +14,9 @@ DUMP = """
     import atexit, os, signal, subprocess, sys, threading, warnings
     import utils, profile, report, bottleneck
     assert {m.__name__ for m in (utils, profile, report, bottleneck) if m.HERE} and profile.HERE == 1
-    path = [p for p in sys.path]
-    print(__name__, __file__, sys.argv, path, __spec__ and (__spec__.name, __spec__.origin, __spec__.parent), os.getcwd(), __package__, type(__loader__).__name__)
+    print(__name__, __file__, sys.argv, sys.path)
+    print(__spec__ and (__spec__.name, __spec__.origin, __spec__.parent), __package__)
+    print(os.getcwd(), type(__loader__).__name__)
     print(sys.modules["__main__"].__dict__ is globals(), sys.flags, sys.executable, sys.warnoptions)
     print(threading.active_count(), [signal.getsignal(s) for s in sorted(signal.valid_signals())])
     print(sys.excepthook is sys.__excepthook__, sys.gettrace(), sys.getprofile(), sys.getrecursionlimit())
@@ -117,7 +118,10 @@ def _without_addresses(text: str) -> str:
 def test_a12_interpreter_switches_in_the_environment_are_honoured_without_a_word_of_ours(
     tmp_path: Path,
 ) -> None:
-    script = "import sys, warnings\nassert not __debug__\nprint(sys.flags, sys.warnoptions, sys.path[0])\nwarnings.warn('x')"
+    script = (
+        "import sys, warnings\nassert not __debug__\n"
+        "print(sys.flags, sys.warnoptions, sys.path[0])\nwarnings.warn('x')"
+    )
     env = {"PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1", "PYTHONOPTIMIZE": "1", "PYTHONSAFEPATH": "1"}
     found = alike(tmp_path, {"train.py": script}, ["train.py"], env, clean=_without_addresses)
     assert found.code == 1 and (found.run / "report.json").exists()  # type: ignore[operator]
@@ -176,7 +180,10 @@ def test_a18_a_closed_pipe_ends_the_script_as_without_us(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
 def test_a18_closed_streams_cost_nothing(tmp_path: Path, closed: str) -> None:
-    script = "import os, sys\nfd = os.open('own', os.O_CREAT | os.O_WRONLY)\nos.write(fd, b'mine')\nprint('x')\nsys.exit(4)"
+    script = (
+        "import os, sys\nfd = os.open('own', os.O_CREAT | os.O_WRONLY)\n"
+        "os.write(fd, b'mine')\nprint('x')\nsys.exit(4)"
+    )
     work = write(tmp_path, {"train.py": script})
     shell = f'"$@" {closed}; echo $? > code'
     argv = [*COMMAND, "diagnose", "--full", "-o", "../r", "train.py"]

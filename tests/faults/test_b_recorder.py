@@ -8,7 +8,6 @@ import signal
 from pathlib import Path
 
 import pytest
-
 from trainbottleneck.cli import main
 from trainbottleneck.model.span import Kind
 from trainbottleneck.store import load

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from trainbottleneck.model.span import Kind
 from trainbottleneck.store import load
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
 from trainbottleneck.cli import main
 
 from .runs import COMMAND, diagnose, execute, write

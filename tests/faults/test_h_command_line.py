@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from trainbottleneck.cli import main
 
 from .runs import COMMAND, alike, diagnose, execute, plain, write

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from trainbottleneck.cli import main
 
 Change = Callable[[dict[str, Any]], object]
@@ -68,7 +67,7 @@ def test_i1_records_cut_anywhere_are_read_as_far_as_they_go(
     chance = random.Random(2)
     for path in _files(run):
         whole = path.read_bytes()
-        for length in sorted({0, 1, 10, 15, 16, 17, *chance.sample(range(len(whole)), 8)}, reverse=True):
+        for length in sorted({0, 1, 10, 15, 16, 17, *chance.sample(range(len(whole)), 5)}, reverse=True):
             path.write_bytes(whole[:length])
             code, _ = _report(run, capsys)
             assert code == 0 or path.name == "run.json"
@@ -80,7 +79,7 @@ def test_i1_flipped_bits_and_garbage_are_left_out(run: Path, capsys: pytest.Capt
     chance = random.Random(3)
     for path in _files(run):
         whole = path.read_bytes()
-        for _ in range(12):
+        for _ in range(8):
             damaged = bytearray(whole)
             for _ in range(chance.choice((1, 30, 1000))):
                 damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
@@ -132,10 +131,12 @@ def test_i2_well_formed_blocks_with_absurd_content_do_no_harm(
     blocks = [_block(1, b"".join(spans)), _block(1, b"x" * 39), _block(2, b""), _block(2, b"\xff" * 400)]
     blocks += [_block(3, json.dumps(event).encode()) for event in events] + [_block(77, b"of the future")]
     whole = path.read_bytes()
-    for text in [*blocks, b"".join(blocks)]:
-        for damaged in (whole + text, text + whole, text):
-            path.write_bytes(damaged)
-            _report(run, capsys)
+    for text in (*blocks, b"".join(blocks)):
+        path.write_bytes(whole + text)
+        _report(run, capsys)
+    for damaged in (b"".join(blocks), b"".join(blocks) + whole):
+        path.write_bytes(damaged)
+        _report(run, capsys)
 
 
 ODD: tuple[Any, ...] = (None, True, -1, 1e300, "text", [], [None], {}, {"x": {"y": [1]}}, 2**70, "\udcff")
@@ -151,7 +152,8 @@ def test_i2_a_run_file_with_wrong_or_missing_fields_is_read_or_refused(
     whole = json.loads(path.read_text(encoding="utf-8"))
     odd = [{**whole, key: value} for value in ODD] + [{k: v for k, v in whole.items() if k != key}]
     if isinstance(whole[key], dict):
-        odd += [{**whole, key: {**whole[key], inner: value}} for inner in whole[key] for value in ODD]
+        odd += [{**whole, key: {**whole[key], inner: value}} for inner in whole[key] for value in ODD[::3]]
+        odd += [{**whole, key: dict.fromkeys(whole[key], value)} for value in ODD]
     for changed in odd:
         path.write_text(json.dumps(changed), encoding="utf-8")
         _report(run, capsys)

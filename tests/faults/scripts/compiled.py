@@ -40,9 +40,9 @@ for backend in ("eager", "aot_eager"):
         torch.manual_seed(1)
         net = Net()
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-        batches = list(DataLoader(torch.randn(24, 4), batch_size=4)) + [torch.randn(3, 4), torch.randn(7, 4)]
+        batches = [*DataLoader(torch.randn(24, 4), batch_size=4), torch.randn(3, 4), torch.randn(7, 4)]
         if whole:  # the step function is compiled, module calls and all
-            run = torch.compile(lambda x: net(x).pow(2).mean(), backend=backend)
+            run = torch.compile(lambda x, net=net: net(x).pow(2).mean(), backend=backend)
             losses = []
             for x in batches:
                 loss = run(x)

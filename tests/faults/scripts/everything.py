@@ -1,3 +1,4 @@
+# ruff: noqa: PTH123, PTH208
 """Uses much of what a training script can use, and prints what it sees: the same with and without the tool."""
 
 import cProfile

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH123, UP031, SIM115
 """Takes parts of torch away before the agent is installed, one after the other; argv: boot folder, run folder.
 
 Prints ``<what was missing>=<the collector that is off>`` for each, and "no-trace" once undoing the last, complete

@@ -1,3 +1,4 @@
+# ruff: noqa: UP031
 """Drives the agent's recorder without torch: argv is the boot folder, the run folder and what to do."""
 
 import os
