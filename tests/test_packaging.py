@@ -76,7 +76,8 @@ def test_a_wheel_holds_every_module_rule_and_template(wheel: Path) -> None:
 def test_a_wheel_finds_its_rules_and_templates(installed: Path, tmp_path: Path) -> None:
     code = (
         "import trainbottleneck.rulebook as r, trainbottleneck.resources as f; "
-        "print(r.__file__); assert r.load([r.shipped()]).mitigations; assert (f.folder('templates')/'report.css').is_file()"
+        "print(r.__file__); assert r.load([r.shipped()]).mitigations; "
+        "assert (f.folder('templates')/'report.css').is_file()"
     )
     done = _run(code, installed, tmp_path)
     assert done.returncode == 0, done.stderr
