@@ -18,7 +18,7 @@ from .diagnose.engine import judge
 from .model.finding import Finding
 from .model.measurement import Measurements
 from .model.record import RunRecord
-from .model.report import PHASES, PhaseShare, Report, StepSummary, Unmeasured, Verdict
+from .model.report import PHASES, PhaseShare, Report, StepSummary, Unmeasured
 from .model.span import Kind
 from .rulebook import Rulebook
 
@@ -42,7 +42,7 @@ def diagnose(record: RunRecord, book: Rulebook) -> Report:
     verdict = conclude(findings, measurements, advice, _result(analysed, record))
     first = analysed.timelines[0] if analysed.timelines else None
     return Report(
-        verdict=_with_reasons(verdict, record),
+        verdict=replace(verdict, reasons=(*verdict.reasons, *_limits(record, analysed))),
         step=_step(first, record, analysed) if first else None,
         findings=findings,
         mitigations=advice if verdict.state != "insufficient" else (),
@@ -64,9 +64,16 @@ def _result(analysed: Analysed, record: RunRecord) -> str:
     return "FAILED" if analysed.result != "OK" and failed else analysed.result
 
 
-def _with_reasons(verdict: Verdict, record: RunRecord) -> Verdict:
-    """Return the verdict with what the run's end means for it."""
-    return replace(verdict, reasons=(*verdict.reasons, *_cut_short(record)))
+def _limits(record: RunRecord, analysed: Analysed) -> tuple[str, ...]:
+    """Return what the run's end, and ranks that were not seen, mean for the verdict."""
+    reasons = _cut_short(record)
+    if analysed.timelines:
+        ranks: Mapping[str, Any] = analysed.timelines[0].trainer.process.header.get("ranks") or {}
+        world = str(ranks.get("WORLD_SIZE") or ranks.get("SLURM_NTASKS") or 1)
+        seen = len(analysed.timelines)
+        if world.isdigit() and int(world) > seen:
+            reasons = (*reasons, f"The answer rests on {seen} of {world} ranks; the others were not seen.")
+    return reasons
 
 
 def _cut_short(record: RunRecord) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def test_b1_a_record_survives_sigkill_at_any_moment(
         run = new_run(folder)
         process = start(command(run, "forever"), folder)
         assert process.stdout is not None
-        for _ in range(chance.randrange(1, 700)):
+        for _ in range(chance.randrange(1, 400)):
             process.stdout.readline()
         process.kill()
         rest = finish(process)

@@ -9,7 +9,7 @@ import pytest
 from trainbottleneck.model.span import Kind
 from trainbottleneck.store import load
 
-from .runs import alike, diagnose, execute, write
+from .runs import alike, diagnose, write
 
 WORKERS = """
     import os, sys
@@ -46,8 +46,8 @@ WORKERS = """
 
 @pytest.mark.slow
 def test_d1_workers_of_every_kind_work_and_are_no_trainers(tmp_path: Path) -> None:
-    found = alike(tmp_path, {"train.py": WORKERS}, ["train.py"])
-    assert found.code == 0 and found.run is not None
+    found = diagnose(["train.py"], write(tmp_path, {"train.py": WORKERS}))
+    assert found.code == 0 and "Traceback" not in found.err and found.run is not None
     record = load(found.run)
     trainers = [p for p in record.processes if (p.spans.kind == Kind.OPTIMIZER).any()]
     makers = [p for p in record.processes if (p.spans.kind == Kind.BATCH).any()]
@@ -92,9 +92,8 @@ def test_d7_d8_d9_torchrun_writes_one_file_per_rank_and_a_dead_rank_ends_it_as_w
     if not launcher.exists():
         pytest.skip("no torchrun beside this interpreter")
     words = ["--standalone", "--nproc-per-node", "2", "train.py", "die"]
-    expected = execute([str(launcher), *words], work)
     found = diagnose(["torchrun", *words], work)  # found beside the interpreter, on PATH or not
-    assert found.code == expected.code == 1
+    assert found.code == 1, "as torchrun ends without us"
     assert found.run is not None
     record = load(found.run)
     steps = {p.rank: int((p.spans.kind == Kind.OPTIMIZER).sum()) for p in record.processes}

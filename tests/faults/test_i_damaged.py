@@ -7,15 +7,23 @@ import random
 import signal
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from trainbottleneck import rulebook
 from trainbottleneck.cli import main
 
-Change = Callable[[dict[str, Any]], object]
+
+@pytest.fixture(autouse=True)
+def _rules_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the rules takes longer than a report, and there are hundreds of reports here."""
+    monkeypatch.setattr(rulebook, "load", lambda folders: _BOOK)
+
+
+_BOOK = rulebook.load([rulebook.shipped()])
 
 
 @contextmanager

@@ -243,7 +243,7 @@ def many_threads(model):
         model(torch.ones(1, 8))
         next(iter(DataLoader(Points(8), batch_size=4)))
 
-    for _ in range(10):
+    for _ in range(4):
         threads = [threading.Thread(target=forward, args=(i,)) for i in range(30)]
         for thread in threads:
             thread.start()

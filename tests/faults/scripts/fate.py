@@ -34,12 +34,6 @@ def pause():
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def clock():
-    """Let the wall clock go back by an hour; the monotonic one does not care."""
-    real = time.time
-    time.time = lambda: real() - 3600
-
-
 def remove():
     """Remove the run folder, as a script does that cleans its output directory."""
     import shutil
@@ -47,12 +41,13 @@ def remove():
     shutil.rmtree(sys.argv[2])
 
 
-def nothing():
-    pass
-
-
 def leave():
-    """End without exit handlers, after the last step."""
+    """Let the wall clock go back by an hour, which the monotonic one does not see; end without exit handlers."""
+    real = time.time
+    time.time = lambda: real() - 3600
+
+
+def left():
     print("trained", flush=True)
     os._exit(0)
 
@@ -65,12 +60,12 @@ def train():
         optimizer.zero_grad()
         model(x).sum().backward()
         optimizer.step()
-        if number == 45 and FATE != "leave":
+        if number == 45:
             globals()[FATE]()
 
 
 if __name__ == "__main__":
     train()
     if FATE == "leave":
-        leave()
+        left()
     print("trained")
