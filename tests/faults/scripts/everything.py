@@ -178,14 +178,14 @@ def own_tracers(model, optimizer):
 
 
 def own_signals(model, optimizer):
-    hits = {}
+    hits, before = {}, {}
 
     def count(number, frame):
         hits[number] = hits.get(number, 0) + 1
 
     numbers = (signal.SIGALRM, signal.SIGPROF, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
     for number in numbers:
-        signal.signal(number, count)
+        before[number] = signal.signal(number, count)
     signal.setitimer(signal.ITIMER_REAL, 0.02)
     for _ in range(100):
         step(model, optimizer)
@@ -196,6 +196,8 @@ def own_signals(model, optimizer):
         step(model, optimizer)
     subprocess.run(["true"], check=True)
     print(sorted((int(k), v) for k, v in hits.items()))
+    for number in numbers:
+        signal.signal(number, before[number])
 
 
 def out_of_memory(model, optimizer):
