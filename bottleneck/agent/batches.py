@@ -11,6 +11,7 @@ from typing import Any
 
 from . import kinds
 from .hooks import Hooks, dress
+from .late import LATE, give_back
 from .model_calls import STATE
 from .recorder import Recorder, now
 from .transforms import Transforms
@@ -84,6 +85,8 @@ class Batches:
         original, recorder = iterator_class.__next__, self.recorder
 
         def __next__(iterator: Any) -> Any:
+            if LATE.error is not None:
+                give_back()
             ready, flags = ready_batches(iterator), kinds.RAISED
             if getattr(iterator, "_num_yielded", 1) == 0:
                 flags |= kinds.FIRST

@@ -16,6 +16,7 @@ from . import (
     kinds,
     model_calls,
     optimizers,
+    orders,
     report,
     stalls,
     stopping,
@@ -90,9 +91,11 @@ def _install_model(torch: Any, hooks: Hooks, recorder: Recorder) -> None:
             facts.tell_torch(torch, recorder)
         facts.tell_optimizer(optimizer, number, recorder)
 
-    steps = optimizers.Optimizers(torch, recorder, on_optimizer, lambda: stop.boundary())
-    stop = stopping.Stopping(recorder, lambda: steps.steps)
-    recorder.at_flush.append(stop.look)
+    steps = optimizers.Optimizers(torch, recorder, on_optimizer, lambda: todo.boundary())
+    todo = orders.Orders(recorder, lambda: steps.steps)
+    stop = stopping.Stopping(recorder)
+    todo.on("stop", stop.stop)
+    recorder.at_flush.append(todo.look)
     making = batches.Batches(torch, recorder, hooks)
     tell_model = lambda model: facts.tell_model(model, recorder)  # noqa: E731
     time_transform = making.transforms.timed

@@ -12,6 +12,7 @@ from typing import Any
 
 from . import kinds
 from .hooks import Hooks, dress
+from .late import LATE, give_back
 from .recorder import Recorder, now
 
 
@@ -43,6 +44,8 @@ def module_call(self: Any, *args: Any, **kwargs: Any) -> Any:
 
 def _timed_call(self: Any, args: Any, kwargs: Any) -> Any:
     """Call an outermost module between two readings of the clock; in a data set, modules are transforms."""
+    if LATE.error is not None:
+        give_back()
     if STATE.making_batch:
         return _time_transform(_original_call, self, args, kwargs)
     STATE.inside = True

@@ -10,6 +10,7 @@ from typing import Any
 
 from . import kinds
 from .hooks import Hooks, dress
+from .late import LATE, give_back
 from .recorder import Recorder, now
 
 
@@ -97,6 +98,8 @@ class Optimizers:
             )
         except Exception as error:
             self.recorder.failed("optimizer", error)
+        if LATE.error is not None:
+            give_back()
         self.boundary()
 
     def _install_scaler(self, hooks: Hooks) -> None:

@@ -16,7 +16,7 @@ from _thread import get_ident
 from collections.abc import Callable
 from typing import Any
 
-from . import kinds, report
+from . import kinds, late, report
 from .hooks import Hooks
 from .thinning import Thinning
 
@@ -42,6 +42,8 @@ class Recorder:
 
     def failed(self, hook: str, error: Exception) -> bool:
         """Count a failure of ``hook``; return True once it must not run any more."""
+        if late.keep(error):
+            return False
         off = self.hooks.failed(hook, error)
         if off and self.hooks.off.pop(hook, ""):
             self.event("failure", collector=hook, reason=f"{type(error).__name__}: {error}")
@@ -100,7 +102,8 @@ class Recorder:
             if self._open():
                 self._write(kinds.BLOCK_EVENT, text.encode("utf-8", "backslashreplace")[:100_000])
         except Exception as error:
-            report("event " + kind, error)
+            if not late.keep(error):
+                report("event " + kind, error)
 
     def has_something(self) -> bool:
         """Return whether this process recorded, or holds, anything."""
@@ -182,7 +185,7 @@ class Recorder:
     def _recover(self, error: Exception) -> None:
         """Go on after a failure inside ``span``: two writers met at the end of the buffer, or worse."""
         self.offset = 0
-        if not isinstance(error, struct.error):
+        if not isinstance(error, struct.error) and not late.keep(error):
             self.dead = True
             report("recorder", error)
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from . import Watch, kinds
+from . import Watch, kinds, late
 from .hooks import Hooks, dress
 from .recorder import Recorder, now
 
@@ -125,15 +125,19 @@ def _listen_to_gc(hooks: Hooks, recorder: Recorder) -> None:
     started = [0]
 
     def listen(phase: str, info: dict[str, int]) -> None:
-        if phase == "start":
-            started[0] = now()
-        elif started[0]:
-            end = now()
-            if end - started[0] >= _GC_NS:
-                recorder.span(kinds.GC, started[0], end, 0, 0, info.get("generation", 0))
-            started[0] = 0
+        try:
+            if phase == "start":
+                started[0] = now()
+            elif started[0]:
+                end = now()
+                if end - started[0] >= _GC_NS:
+                    recorder.span(kinds.GC, started[0], end, 0, 0, info.get("generation", 0))
+                started[0] = 0
+        except BaseException as error:  # Ctrl-C: the interpreter would print it and go on
+            late.keep(error)
 
     gc.callbacks.append(listen)
+    late.rescue(hooks, listen)
     hooks.on_undo(lambda: gc.callbacks.remove(listen) if listen in gc.callbacks else None)
 
 

@@ -1,8 +1,4 @@
-"""Ends the script at a step's boundary, as Ctrl-C would, once the command has measured enough.
-
-The command asks through a file in the run folder that names a number of optimizer steps; every rank compares
-its own count, so all of them stop after the same step and no collective is left waiting.
-"""
+"""Ends the script at a step's boundary, as Ctrl-C would, once the command has measured enough (see ``orders``)."""
 
 from __future__ import annotations
 
@@ -22,32 +18,19 @@ Hook = Callable[[type[BaseException], BaseException, "TracebackType | None"], An
 
 
 class Stopping:
-    """Watches for the request and interrupts the script."""
+    """Carries out the order to stop."""
 
-    def __init__(self, recorder: Recorder, steps: Callable[[], int]) -> None:
-        """Compare the request with ``steps()``, the optimizer steps of this process so far."""
+    def __init__(self, recorder: Recorder) -> None:
+        """Tell ``recorder`` when the script is interrupted."""
         self.recorder = recorder
-        self.steps = steps
-        self.path = recorder.run + "/stop"
-        self.at: int | None = None
         self.stopped = False
 
-    def look(self) -> None:
-        """Read the request if there is one; called with each flush, a few times a second."""
-        if self.at is not None or self.stopped:
-            return
-        try:
-            with open(self.path, encoding="ascii") as file:
-                self.at = int(file.read() or 0)
-        except (OSError, ValueError):
-            return
-
-    def boundary(self) -> None:
-        """Interrupt the script if its count of steps has reached the request; called after each step."""
-        if self.at is None or self.stopped or self.steps() < self.at:
+    def stop(self, order: dict[str, Any]) -> None:
+        """Interrupt the script; called at the boundary of the step that the order names."""
+        if self.stopped:
             return
         self.stopped = True
-        self.recorder.event("stop", steps=self.steps())
+        self.recorder.event("stop", steps=order.get("at", 0))
         self.recorder.flush()
         interrupt()
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,7 +24,7 @@ from .redact import redact_argv
 from .sampling import SamplerThread
 from .system import SystemSampler
 from .target import Target
-from .watch import Limits, LookAt, Watcher
+from .watch import Limits, LookAt, Stage, Watcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,14 @@ class Ended:
     interrupts: int
 
 
-def measure(target: Target, run: Path, limits: Limits, look_at: LookAt, say: Callable[[str], None]) -> Ended:
+def measure(
+    target: Target,
+    run: Path,
+    limits: Limits,
+    look_at: LookAt,
+    say: Callable[[str], None],
+    stages: Sequence[Stage] = (),
+) -> Ended:
     """Run ``target`` with the agent aboard and leave its record in ``run``; return how it ended.
 
     Raises:
@@ -56,7 +63,7 @@ def measure(target: Target, run: Path, limits: Limits, look_at: LookAt, say: Cal
         _write(run, facts)
         sampler = SamplerThread(SystemSampler(child.pid), run, devices=_devices(facts))
         sampler.start()
-        watcher = Watcher(run, child, limits, look_at, say, ranks=target.form == "launcher")
+        watcher = Watcher(run, child, limits, look_at, say, ranks=target.form == "launcher", stages=stages)
         watcher.library_paths = tuple(facts["environment"].get("library_paths", ()))
         code = watcher.follow()
         end_ns = time.perf_counter_ns()

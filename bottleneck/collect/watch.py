@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..model.record import Failure, ProcessRecord, Stacks
 from ..model.span import Kind
 from ..store import TraceTail
 from .launch import Child
+from .orders import OrderBook
 from .stacks import StackSampler
 
 _TICK_S = 0.2
@@ -47,6 +48,28 @@ class Look(Protocol):
     def updates(self) -> int: ...
     @property
     def updates_per_s(self) -> float: ...
+
+
+class Stage(Protocol):
+    """Something the agents do between the observed steps and the end: a closer look, an experiment."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of its order, and of what failed if it fails."""
+        ...
+
+    @property
+    def limit_s(self) -> float:
+        """Return after how many seconds without an end it is given up."""
+        ...
+
+    def order(self, look: Look) -> Mapping[str, Any] | None:
+        """Return the details of its order, None where there is nothing to do in this run."""
+        ...
+
+    def is_done(self, records: Sequence[ProcessRecord]) -> bool:
+        """Return whether all ranks have ended it; called some times a second."""
+        ...
 
 
 LookAt = Callable[[Sequence[ProcessRecord], Sequence[Stacks]], Look]
@@ -84,8 +107,13 @@ class Watcher:
         look_at: LookAt,
         say: Callable[[str], None],
         ranks: bool,
+        stages: Sequence[Stage] = (),
     ) -> None:
-        """Follow ``child``, whose agents write below ``run``; ``say`` prints one line."""
+        """Follow ``child``, whose agents write below ``run``; ``say`` prints one line.
+
+        Once enough is measured ``stages`` run one after the other, then the script is stopped; with
+        ``limits.full`` there are none.
+        """
         self.run = run
         self.child = child
         self.limits = limits
@@ -105,6 +133,9 @@ class Watcher:
         self._next_word = time.monotonic() + 5.0
         self._asked_at = 0.0
         self._reminders = 0
+        self._orders = OrderBook(run)
+        self._stages = [] if limits.full else list(stages)
+        self._stage_ends = 0.0  # 0 while none is under way
 
     def follow(self) -> int:
         """Return the target's exit code once it has ended; look, sample and ask it to stop meanwhile."""
@@ -125,8 +156,10 @@ class Watcher:
         if look.trainer_pid is None:
             return
         self._sample(look)
-        if not self.limits.full and self._sampled and self._is_enough(look):
-            self._ask(look)
+        if self._stage_ends:
+            self._go_on(look)
+        elif not self.limits.full and self._sampled and self._is_enough(look):
+            self._next_stage(look)
         elif time.monotonic() >= self._next_word and look.step_s:
             self._next_word = time.monotonic() + 5.0
             self.say(_describe(look))
@@ -191,22 +224,45 @@ class Watcher:
         known = look.half_width <= self.limits.half_width
         return look.timed >= self.limits.least_steps and known and look.timed_s >= _SETTLE_S
 
+    def _next_stage(self, look: Look) -> None:
+        """Begin the next stage that has something to do in this run; after the last one end the script."""
+        self._stage_ends = 0.0
+        while self._stages:
+            details = self._stages[0].order(look)
+            if details is not None and self._give(self._stages[0].name, look, **details):
+                self._stage_ends = time.monotonic() + self._stages[0].limit_s
+                return
+            self._stages.pop(0)
+        self._ask(look)
+
+    def _go_on(self, look: Look) -> None:
+        """See whether the stage under way has ended; one that takes too long is given up."""
+        late = time.monotonic() > self._stage_ends
+        if late or self._stages[0].is_done(self._records()):
+            stage = self._stages.pop(0)
+            if late:
+                reason = f"not ended after {stage.limit_s:g} s"
+                self.failures.append(Failure(collector=stage.name, reason=reason))
+            self._next_stage(look)
+
     def _ask(self, look: Look) -> None:
-        """Ask the agents to stop: at once, or with several ranks at a step none of them has reached yet."""
-        ahead = math.ceil(look.updates_per_s * 1.5) + 2 if self.ranks else 0
-        try:
-            temporary = self.run / ".stop"
-            temporary.write_text(str(look.updates + ahead), encoding="ascii")
-            temporary.replace(self.run / "stop")
-        except OSError as error:
-            self.failures.append(
-                Failure(collector="stop", reason=f"the script could not be asked to stop: {error}")
-            )
+        """Ask the agents to stop the script."""
+        if not self._give("stop", look):
             self.limits = Limits(full=True)
             return
         self._asked_at = time.monotonic()
         self.stopped = True
         self.say(f"enough measured ({look.timed} steps); stopping the script as Ctrl-C would")
+
+    def _give(self, do: str, look: Look, **details: Any) -> bool:
+        """Give an order: due at once, or with several ranks after a step that none of them has reached yet."""
+        ahead = math.ceil(look.updates_per_s * 1.5) + 2 if self.ranks else 0
+        try:
+            self._orders.give(do, look.updates + ahead, **details)
+        except OSError as error:
+            self.failures.append(Failure(collector=do, reason=f"the agents could not be asked: {error}"))
+            return False
+        return True
 
     def _insist(self) -> None:
         """Repeat the request to a script that goes on: Ctrl-C once more, then SIGTERM, then SIGKILL."""

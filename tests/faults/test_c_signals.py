@@ -173,3 +173,44 @@ def test_c7_the_command_works_in_a_thread(tmp_path: Path) -> None:
     assert (found.code, found.out, found.err) == (0, b"trained\n", "")
     assert found.report["run"]["exit_code"] == 0
     assert plain(["train.py"], work).out == found.out
+
+
+COLLECTING = """
+    import gc, signal, sys, torch
+
+    class Alarm(Exception):
+        pass
+
+    def handle(number, frame):
+        if sys.argv[1] == "error":
+            raise Alarm("time is up")
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGALRM, handle)
+    model = torch.nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    kept = [[i] for i in range(1_500_000)]
+    try:
+        for step in range(6):
+            model(torch.ones(2, 4)).sum().backward()
+            optimizer.step()
+            if step == 3:  # the signal comes while the collector runs, some 50 ms or more
+                signal.setitimer(signal.ITIMER_REAL, 0.005)
+                gc.collect()
+    except (Alarm, KeyboardInterrupt) as error:
+        print("ended by", type(error).__name__, step >= 3)
+        raise SystemExit(7)
+    print("ran on")
+"""
+
+
+@pytest.mark.parametrize("kind", ["error", "interrupt"])
+def test_an_exception_from_a_handler_that_runs_in_a_collection_reaches_the_script(
+    tmp_path: Path, kind: str
+) -> None:
+    """Python drops what a gc callback raises; ours must not let a Ctrl-C of the user vanish with it."""
+    work = write(tmp_path, {"train.py": COLLECTING})
+    ran = diagnose(["train.py", kind], work)
+    expected = {"error": "Alarm", "interrupt": "KeyboardInterrupt"}[kind]
+    assert ran.out == f"ended by {expected} True\n".encode()
+    assert ran.code == 7
