@@ -60,15 +60,15 @@ class Stage(Protocol):
 
     @property
     def limit_s(self) -> float:
-        """Return after how many seconds without an end it is given up."""
+        """Return after how many seconds without an end to its last order it is given up."""
         ...
 
     def order(self, look: Look) -> Mapping[str, Any] | None:
-        """Return the details of its order, None where there is nothing to do in this run."""
+        """Return the details of its next order, None where there is nothing (more) to do in this run."""
         ...
 
     def is_done(self, records: Sequence[ProcessRecord]) -> bool:
-        """Return whether all ranks have ended it; called some times a second."""
+        """Return whether all ranks have carried out its last order; called some times a second."""
         ...
 
 
@@ -225,7 +225,7 @@ class Watcher:
         return look.timed >= self.limits.least_steps and known and look.timed_s >= _SETTLE_S
 
     def _next_stage(self, look: Look) -> None:
-        """Begin the next stage that has something to do in this run; after the last one end the script."""
+        """Give the next order of the first stage that has one; after the last stage end the script."""
         self._stage_ends = 0.0
         while self._stages:
             details = self._stages[0].order(look)
@@ -237,12 +237,12 @@ class Watcher:
 
     def _go_on(self, look: Look) -> None:
         """See whether the stage under way has ended; one that takes too long is given up."""
-        late = time.monotonic() > self._stage_ends
-        if late or self._stages[0].is_done(self._records()):
+        if self._stages[0].is_done(self._records()):
+            self._next_stage(look)
+        elif time.monotonic() > self._stage_ends:
             stage = self._stages.pop(0)
-            if late:
-                reason = f"not ended after {stage.limit_s:g} s"
-                self.failures.append(Failure(collector=stage.name, reason=reason))
+            reason = f"not ended after {stage.limit_s:g} s"
+            self.failures.append(Failure(collector=stage.name, reason=reason))
             self._next_stage(look)
 
     def _ask(self, look: Look) -> None:
