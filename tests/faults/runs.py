@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import signal
@@ -91,6 +92,12 @@ def diagnose(
     return Ran(ran.code, ran.out, ran.err, out)
 
 
+def _difference(expected: bytes, found: bytes) -> str:
+    """Return the lines that differ: this module's assertions are not explained by pytest."""
+    texts = (one.decode("utf-8", "backslashreplace").splitlines() for one in (expected, found))
+    return "\n".join(difflib.unified_diff(*texts, "without us", "with us", lineterm="", n=1))
+
+
 def fresh(folder: Path) -> Path:
     """Return the path of a run folder that does not exist yet."""
     return folder / f"run-{sum(1 for _ in folder.glob('run-*'))}"
@@ -136,7 +143,7 @@ def alike(
         (work / name).unlink()
     found = diagnose(argv, work, env, command=command)
     assert found.code == expected.code, found.err
-    assert found.out == expected.out
+    assert found.out == expected.out, _difference(expected.out, found.out)
     assert clean(found.err) == clean(expected.err)
     assert _snapshot(work) == written
     return found
