@@ -3,59 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from .advise.engine import advise
+from .advise.plan import plan
 from .advise.verdict import conclude
-from .analyze import account, hot_code, input_pipeline
+from .analyze import account, efficiency, hot_code, input_pipeline, modules, roofline, trace_notes
 from .analyze.catalogue import CATALOGUE
 from .analyze.measure import Analysed, analyse
+from .analyze.profiled_values import analyse_trace
+from .analyze.ranks import table
 from .analyze.timeline import Timeline
 from .diagnose.engine import judge
 from .model.finding import Finding
 from .model.measurement import Measurements
 from .model.record import RunRecord
-from .model.report import PHASES, PhaseShare, Report, StepSummary, Unmeasured
+from .model.report import PHASES, PhaseShare, Report, StepSummary, Unmeasured, Verdict
 from .model.span import Kind
+from .predict.foreseen import with_predictions
 from .rulebook import Rulebook
 
-_BLIND = {
-    "training_time": "depends on this machine; says nothing of why",
-    "throughput": "hides how much is learned from a sample",
-    "parameters": "says little about time: shared, sparse and embedding parameters cost differently",
-    "flops": "ignores memory traffic and everything that is no arithmetic",
-    "electricity": "needs a meter: NVML or RAPL",
-    "carbon": "follows from electricity and the grid's intensity",
-    "operand_bytes": "orders memory-bound variants, misses caches",
-}
 
-
-def diagnose(record: RunRecord, book: Rulebook) -> Report:
-    """Return the report on ``record`` under the rules of ``book``."""
-    analysed = analyse(record)
-    measurements = analysed.measurements
+def diagnose(record: RunRecord, book: Rulebook, price_per_hour: float | None = None) -> Report:
+    """Return the report on ``record`` under the rules of ``book``; an hour of the machine costs ``price_per_hour``."""
+    analysed = analyse_trace(record) if record.source == "trace" else analyse(record)
+    measurements = with_predictions(analysed.measurements)
     findings = judge(measurements, book.bottlenecks.values()) if analysed.timelines else ()
     advice, rejected = advise(findings, measurements, book.mitigations.values())
     verdict = conclude(findings, measurements, advice, _result(analysed, record))
     first = analysed.timelines[0] if analysed.timelines else None
     return Report(
-        verdict=replace(verdict, reasons=(*verdict.reasons, *_limits(record, analysed))),
+        verdict=_with_ranks(verdict, record, analysed),
         step=_step(first, record, analysed) if first else None,
         findings=findings,
         mitigations=advice if verdict.state != "insufficient" else (),
+        plan=plan(findings, measurements, book.mitigations.values())
+        if verdict.state != "insufficient"
+        else None,
         rejected=rejected,
         not_evaluated=_not_evaluated(findings, measurements, record),
-        efficiency=_efficiency(measurements),
-        ranks=tuple(_rank(timeline) for timeline in analysed.timelines),
+        ceilings=tuple(asdict(row) for row in analysed.ceilings),
+        efficiency=efficiency.panel(measurements, price_per_hour),
+        ranks=_ranks(analysed),
         environment=_environment(record, first),
         overhead=_overhead(record, first),
-        run=_run(record, analysed, first),
+        run={**_run(record, analysed, first), **_price(price_per_hour)},
         measurements=_plain(measurements),
         pictures=_pictures(first, record, analysed) if first else {},
     )
+
+
+def _price(per_hour: float | None) -> dict[str, float]:
+    """Return the price as the run's fact, where one was given."""
+    return {} if per_hour is None else {"price_per_hour": per_hour}
 
 
 def _result(analysed: Analysed, record: RunRecord) -> str:
@@ -64,20 +67,27 @@ def _result(analysed: Analysed, record: RunRecord) -> str:
     return "FAILED" if analysed.result != "OK" and failed else analysed.result
 
 
-def _limits(record: RunRecord, analysed: Analysed) -> tuple[str, ...]:
-    """Return what the run's end, and ranks that were not seen, mean for the verdict."""
-    reasons = _cut_short(record)
-    if analysed.timelines:
-        ranks: Mapping[str, Any] = analysed.timelines[0].trainer.process.header.get("ranks") or {}
-        world = str(ranks.get("WORLD_SIZE") or ranks.get("SLURM_NTASKS") or 1)
-        seen = len(analysed.timelines)
-        if world.isdigit() and int(world) > seen:
-            reasons = (*reasons, f"The answer rests on {seen} of {world} ranks; the others were not seen.")
-    return reasons
+def _with_ranks(verdict: Verdict, record: RunRecord, analysed: Analysed) -> Verdict:
+    """Return the verdict with what the run's end and the other ranks mean for it."""
+    survey = analysed.survey
+    found = survey.roster.sentences() if survey is not None else ()
+    first = analysed.timelines[0].trainer.process if analysed.timelines else None
+    notes = trace_notes.sentences(record, analysed.measurements, first)
+    who = analysed.measurements.labels.get("straggler.who", "")
+    if survey is None or survey.described is None or verdict.state == "insufficient":
+        return replace(verdict, reasons=(*notes, *verdict.reasons, *_cut_short(record), *found))
+    described = f"All times are those of {who}, the latest: the other ranks wait for it."
+    headline = verdict.headline
+    if verdict.family != "communication":
+        headline = f"The ranks wait for {who}. There: {headline[:1].lower()}{headline[1:]}"
+    reasons = (*verdict.reasons, described, *_cut_short(record), *found)
+    return replace(verdict, headline=headline, reasons=reasons)
 
 
 def _cut_short(record: RunRecord) -> tuple[str, ...]:
     """Return why the record may be partial, in one sentence each."""
+    if record.source == "trace":
+        return ()  # the trace's own damage is told by `trace_notes`
     outcome = record.outcome
     found = []
     if outcome.signal and not outcome.stopped_by_us:
@@ -90,6 +100,11 @@ def _cut_short(record: RunRecord) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _any_damage(record: RunRecord) -> bool:
+    """Return whether some process could only be read in part."""
+    return any(process.damage for process in record.processes)
+
+
 def _step(timeline: Timeline, record: RunRecord, analysed: Analysed) -> StepSummary:
     """Return where a step's time goes."""
     seconds = timeline.step_ns[timeline.steady.timed] / 1e9
@@ -98,6 +113,8 @@ def _step(timeline: Timeline, record: RunRecord, analysed: Analysed) -> StepSumm
     made_of = hot_code.made_of(timeline, record.stacks, analysed.library_paths)
     phases = []
     for number, phase in enumerate(PHASES):
+        if record.source == "trace" and f"step.{phase}_frac" not in analysed.measurements:
+            continue  # what a trace can't show is no zero
         share = float(mean[number]) / whole
         parts = tuple((text, part * share) for text, part in made_of.get(phase, ()))
         phases.append(PhaseShare(phase=phase, seconds=float(mean[number]), share=share, made_of=parts))
@@ -136,25 +153,17 @@ def _not_evaluated(
             rows.append(Unmeasured(what=f"rule {finding.rule}", reason=why))
         elif finding.state == "error":
             rows.append(Unmeasured(what=f"rule {finding.rule}", reason=finding.error or "failed"))
-    rows += [Unmeasured(what=failure.collector, reason=failure.reason) for failure in record.failures]
+    # why a ceiling was not measured stands beside the ones that were
+    failures = [one for one in record.failures if not one.collector.startswith("ceiling.")]
+    rows += [Unmeasured(what=failure.collector, reason=failure.reason) for failure in failures]
     return tuple(dict.fromkeys(rows))
 
 
-def _efficiency(measurements: Measurements) -> dict[str, Any]:
-    """Return the metrics of the survey's section 2.2 that this run gives, and what each is blind to."""
-    step, batch = measurements.number("step.mean_s"), measurements.number("input.batch_size")
-    micro = measurements.number("step.micro_batches") or 1.0
-    samples = batch * micro / step if step and batch else None
-    rows: list[tuple[str, float | None, str]] = [
-        ("training_time", step, "s per step"),
-        ("throughput", samples, "samples per s"),
-        ("parameters", measurements.number("model.parameters"), ""),
-        ("flops", None, "per step"),
-        ("operand_bytes", None, "bytes per step"),
-        ("electricity", None, "J per step"),
-        ("carbon", None, "g per step"),
-    ]
-    return {name: {"value": value, "unit": unit, "blind_to": _BLIND[name]} for name, value, unit in rows}
+def _ranks(analysed: Analysed) -> tuple[Mapping[str, Any], ...]:
+    """Return a line per rank; of many ranks the latest, those that died, and one in the middle."""
+    if analysed.survey is not None:
+        return table.rows(analysed.survey)
+    return tuple(_rank(timeline) for timeline in analysed.timelines)
 
 
 def _rank(timeline: Timeline) -> dict[str, Any]:
@@ -185,6 +194,7 @@ def _environment(record: RunRecord, timeline: Timeline | None) -> dict[str, Any]
         "cuda": header.get("cuda") or None,
         "container": about.get("container"),
         "filesystem": (about.get("disk") or {}).get("cwd"),
+        "accelerators": about.get("accelerators") or None,
     }
     variables = [f"{name}={value}" for name, value in (about.get("variables") or {}).items()]
     facts["variables"] = variables or None
@@ -234,11 +244,13 @@ def _run(record: RunRecord, analysed: Analysed, timeline: Timeline | None) -> di
         "exit_code": outcome.exit_code,
         "signal": outcome.signal,
         "stopped_by_us": outcome.stopped_by_us,
-        "status": "partial" if _cut_short(record) else "complete",
+        "status": "partial" if _cut_short(record) or _any_damage(record) else "complete",
         "result": _result(analysed, record),
         "reasons": list(_cut_short(record)),
-        "account": list(account.lines(timeline, outcome)) if timeline else [],
+        "account": list(account.lines(timeline, outcome, analysed.experiments_end_ns)) if timeline else [],
         "tool_version": record.tool_version,
+        "source": record.source,
+        **({"traces": trace_notes.rows(record)} if record.source == "trace" else {}),
     }
 
 
@@ -263,4 +275,16 @@ def _pictures(timeline: Timeline, record: RunRecord, analysed: Analysed) -> dict
         "steps": account.series(timeline),
         "input": input_pipeline.picture(timeline, analysed.makers),
         "stacks": hot_code.picture(timeline, analysed.makers, record.stacks, analysed.library_paths),
+        **_modules(timeline, record),
+        **({"ranks": table.picture(analysed.survey)} if analysed.survey is not None else {}),
     }
+
+
+def _modules(timeline: Timeline, record: RunRecord) -> dict[str, Any]:
+    """Return the model's modules and operators, where a deep window counted them."""
+    counted = roofline.read_counted(record, timeline)
+    if counted is None:
+        return {}
+    rows = modules.rows(counted)
+    found = {"classes": modules.by_class(rows), "modules": rows, "operators": roofline.rows(counted)}
+    return {"modules": found}

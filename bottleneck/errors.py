@@ -23,3 +23,9 @@ class RuleError(BottleneckError):
     """A rule file is wrong; the text names file and field."""
 
     exit_code = 2
+
+
+class TraceError(BottleneckError):
+    """A file can't be read as a profiler's trace; the text names it and says why."""
+
+    exit_code = 2

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from trainbottleneck.analyze.catalogue import CATALOGUE
 from trainbottleneck.model.measurement import Measurement, Measurements
+from trainbottleneck.model.workload import Workload
 
 
 def measurements(
@@ -14,6 +15,7 @@ def measurements(
     labels: Mapping[str, str] | None = None,
     intervals: Mapping[str, tuple[float, float]] | None = None,
     samples: int = 100,
+    workload: Workload | None = None,
     **values: float,
 ) -> Measurements:
     """Return measurements of ``given`` and ``values``; in keywords two underscores stand for the dot.
@@ -33,4 +35,4 @@ def measurements(
         )
         for name, value in every.items()
     }
-    return Measurements(values_by_id=found, labels=dict(labels or {}))
+    return Measurements(values_by_id=found, labels=dict(labels or {}), workload=workload)

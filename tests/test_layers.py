@@ -15,14 +15,16 @@ ALLOWED = {
     "model": set(),
     "agent": set(),
     "store": {"errors"},
-    "collect": {"errors", "store", "version", "agent"},
-    "analyze": {"units", "errors"},
+    "verify": set(),
+    "collect": {"errors", "store", "version", "agent", "verify"},
+    "analyze": {"units", "errors", "verify", "intervals"},
+    "ingest": {"errors", "version", "intervals"},
     "diagnose": {"analyze", "units", "errors"},
     "predict": {"analyze", "units"},
     "advise": {"analyze", "diagnose", "predict", "units", "errors"},
     "render": {"units", "errors", "resources"},
 }
-PURE = ("analyze", "diagnose", "predict", "advise")
+PURE = ("verify", "analyze", "diagnose", "predict", "advise")
 # Modules through which a file, a clock, the environment or the machine could be reached.
 IMPURE = {
     "os",
@@ -150,7 +152,7 @@ def test_every_measurement_is_given_by_some_analysis() -> None:
     from trainbottleneck.analyze.catalogue import CATALOGUE
 
     text = "".join(
-        path.read_text(encoding="utf-8") for _, path in _files("analyze") if path.name != "catalogue.py"
+        path.read_text(encoding="utf-8") for _, path in _files("analyze", "predict") if path.name != "catalogue.py"
     )
     given = set(re.findall(r'"([a-z0-9]+\.[a-z0-9_]+)"', text))
     built = {f"step.{p}_{u}" for p in re.findall(r'"([a-z0-9_]+)"', text) for u in ("s", "frac")}

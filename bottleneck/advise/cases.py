@@ -11,6 +11,7 @@ from ..diagnose.decode import decode
 from ..diagnose.scope import open_scope
 from ..model.finding import Finding
 from ..model.report import FAMILY_OF
+from ..predict.foreseen import with_predictions
 from .engine import CAPACITY, price
 from .mitigation import MitigationRule
 
@@ -55,7 +56,7 @@ def failures(rule: MitigationRule, case: Case, base: dict[str, Any]) -> tuple[st
     ``speedup`` holds the least and the most that the price may say, for the first bottleneck that the
     mitigation addresses and time can price, and without the bound that its finding would set.
     """
-    scope = open_scope(given_measurements({**base, **case.given}), rule.let)
+    scope = open_scope(with_predictions(given_measurements({**base, **case.given})), rule.let)
     answers = [condition.test.truth(scope.lookup) for condition in rule.applies]
     applies: bool | str = False if False in answers else "unknown" if None in answers else True
     found = [] if applies == case.expect.applies else [f"applies is {applies}, not {case.expect.applies}"]

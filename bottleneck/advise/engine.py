@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from ..diagnose.scope import Scope, open_scope
 from ..diagnose.sentence import fill_code, fill_or
-from ..model.finding import Finding
+from ..model.finding import Finding, Interval
 from ..model.measurement import Measurements
 from ..model.mitigation import Advice, Rejected
-from ..predict.models import UNKNOWN, Estimate, Published, Question, estimate
+from ..predict.foreseen import with_predictions
+from ..predict.models import UNKNOWN, Estimate, Known, Published, Question, estimate
+from ..predict.relief import phases_named
 from .mitigation import SHOWN, MitigationRule, TaxonomyPath
-from .ranking import HEALTHY, ranked
+from .ranking import is_healthy, ranked
 
 # What frees memory saves time only by the batch or the workers it makes room for, and no model here knows that.
 CAPACITY = frozenset({"memory_capacity", "host_memory"})
@@ -40,8 +42,17 @@ def advise(
     save, weighed by what happens to the results and by effort (``ranking``); unknown gains come last.
     Gains are of each alone and never added.
     """
+    best, rejected = offers(findings, measurements, mitigations)
+    return tuple(_advice(offer) for offer in best), tuple(sorted(rejected, key=lambda one: one.id))
+
+
+def offers(
+    findings: Sequence[Finding], measurements: Measurements, mitigations: Iterable[MitigationRule]
+) -> tuple[list[Offer], list[Rejected]]:
+    """Return what fits with its price, best first, and what does not."""
+    measurements = with_predictions(measurements)
     firing = [finding for finding in findings if finding.state == "fires"]
-    offers: list[Offer] = []
+    fitting: list[Offer] = []
     rejected: list[Rejected] = []
     for rule in mitigations:
         addressed = [one for one in firing if _relevant(rule, one)]
@@ -51,17 +62,16 @@ def advise(
         if isinstance(offer, Rejected):
             rejected.append(offer)
         else:
-            offers.append(offer)
+            fitting.append(offer)
     order = {finding.rule: index for index, finding in enumerate(firing)}
-    best = ranked(offers, lambda offer: order[offer.finding.rule])
-    return tuple(_advice(offer) for offer in best), tuple(sorted(rejected, key=lambda one: one.id))
+    return ranked(fitting, lambda offer: order[offer.finding.rule]), rejected
 
 
 def _relevant(rule: MitigationRule, finding: Finding) -> bool:
     """Return whether ``rule`` helps against ``finding``; a healthy run is offered only less work."""
     if finding.bottleneck not in rule.addresses:
         return False
-    return finding.bottleneck not in HEALTHY or rule.kind == "algorithmic"
+    return not is_healthy(finding) or rule.kind == "algorithmic"
 
 
 def _consider(
@@ -122,8 +132,18 @@ def price(rule: MitigationRule, addressed: Sequence[Finding], scope: Scope) -> E
             share=max(one.share or 0.0 for one in addressed),
             published=published,
             fewer_steps=rule.currency == "number_of_steps",
+            known=_known(finding),
+            phases=phases_named(scope.inputs(rule.estimate.arguments.values())),
         ),
     )
+
+
+def _known(finding: Finding) -> Known | None:
+    """Return what taking the bottleneck away gained, None where no experiment measured it."""
+    if finding.share_basis != "ceiling" or finding.share is None or finding.raw_share is None:
+        return None
+    low, high = finding.share_interval or (finding.share, finding.share)
+    return Known(raw=finding.raw_share, cost=Interval(low=low, likely=finding.share, high=high))
 
 
 def _unchecked(rule: MitigationRule, scope: Scope) -> tuple[str, ...]:

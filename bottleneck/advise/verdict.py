@@ -11,10 +11,11 @@ from ..model.measurement import Measurements
 from ..model.mitigation import Advice
 from ..model.report import Verdict
 from .confidence import confidence
-from .ranking import HEALTHY
+from .ranking import is_healthy
 
 BOTTLENECK = 0.10  # share from which a cause is the bottleneck: as torch's noop_hook and Greyhound have it
 UNEXPLAINED = 0.30  # with this much of the step in no known phase, "nothing stands out" would be a guess
+_ALIKE = 0.05  # shares within 5 points tell a reader the same
 _MOST = 0.99  # share beyond which a ceiling is no longer a statement about this run
 
 RESULTS = {
@@ -22,6 +23,9 @@ RESULTS = {
     "NO_STEPS": "No optimizer step was seen, so there is nothing to judge: the script ended before "
     "it trained, or it trains without torch.optim.",
     "TOO_FEW_STEPS": "Too few training steps were seen for an answer. Let it run for longer, or use --steps.",
+    "NO_TRAINING": "No training step is in the trace: neither an optimizer step nor a backward pass was seen.",
+    "SHORT_TRACE": "The trace holds fewer than two whole training steps, too few for an answer. Profile five or more, "
+    "such as with torch.profiler.schedule(wait=1, warmup=2, active=6).",
     "FAILED": "The script failed before enough of the training was seen.",
     "UNEXPLAINED_TIME": "Most of the missing time lies outside every phase that could be told apart.",
 }
@@ -41,12 +45,12 @@ def conclude(
     if result != "OK":
         return _insufficient(result, RESULTS.get(result, f"No verdict: {result.replace('_', ' ').lower()}."))
     firing = [finding for finding in findings if finding.state == "fires"]
-    wrong = [finding for finding in firing if finding.bottleneck not in HEALTHY]
+    wrong = [finding for finding in firing if not is_healthy(finding)]
     if any((finding.share or 0.0) >= BOTTLENECK for finding in wrong):
         return _verdict(
             "bottleneck", wrong[0], findings, measurements, _headline(wrong[0], measurements, advice)
         )
-    healthy = next((finding for finding in firing if finding.bottleneck in HEALTHY), None)
+    healthy = next((finding for finding in firing if is_healthy(finding)), None)
     if healthy is not None:
         text = (
             f"{first_sentence(healthy.text)} That is the wanted limit: only doing less work makes it faster."
@@ -113,10 +117,20 @@ def _headline(finding: Finding, measurements: Measurements, advice: Sequence[Adv
         first_sentence(finding.text)
         or f"{finding.title}: {units.fraction(finding.share or 0.0)} of the time."
     )
+    what += _measured_limit(finding)
     offered = [
         one for one in advice if one.bottleneck == finding.bottleneck and one.currency == "time_per_step"
     ]
     return f"{what} {_promise(offered[0], measurements)}" if offered else what
+
+
+def _measured_limit(finding: Finding) -> str:
+    """Return what taking the cause away gained, where the phases alone say something else; else ""."""
+    if finding.share_basis != "ceiling" or finding.share is None:
+        return ""
+    if finding.raw_share is not None and abs(finding.share - finding.raw_share) < _ALIKE:
+        return ""
+    return f" Taking it away made steps {units.fraction(finding.share)} shorter."
 
 
 def _promise(best: Advice, measurements: Measurements) -> str:

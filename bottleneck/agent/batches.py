@@ -26,6 +26,9 @@ class Batches:
         self.recorder = recorder
         self.loaders: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self.iterators: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._last: Callable[[], Any] = lambda: self  # no iterator yet: never equal to one
+        self._last_number = 0
+        self.on_new: Callable[[], None] = lambda: None  # called when a loader is first used
         self.told: set[int] = set()
         self.count = 0
         self.transforms = Transforms(recorder, hooks)
@@ -54,8 +57,12 @@ class Batches:
 
     def _number_of(self, iterator: Any) -> int:
         """Return the number of the loader ``iterator`` belongs to, 0 where its start was not seen."""
+        if self._last() is iterator:
+            return self._last_number
         try:
-            return self.iterators.get(iterator, 0)
+            self._last_number = self.iterators.get(iterator, 0)
+            self._last = weakref.ref(iterator)
+            return self._last_number
         except TypeError:
             return 0
 
@@ -73,6 +80,7 @@ class Batches:
                 recorder.span(kinds.ITER, start, end, 0, 0, 0, number)
                 if number not in self.told and len(self.told) < 64:
                     self.told.add(number)
+                    self.on_new()
                     recorder.event("loader", **describe_loader(loader, number))
             except Exception as error:
                 recorder.failed("loader", error)

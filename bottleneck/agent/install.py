@@ -9,10 +9,13 @@ from typing import Any
 from . import (
     PACKAGE,
     Watch,
+    ablation,
     batches,
     collectives,
+    data_parallel,
     dynamo,
     facts,
+    groups,
     kinds,
     model_calls,
     optimizers,
@@ -47,10 +50,10 @@ def install(torch: Any, config: dict[str, Any], watch: Watch) -> None:
     config["span_cost_ns"] = _span_cost(recorder)
     hooks.on_undo(watch.leave)
     _attempt("dynamo", dynamo.keep_out, recorder)
-    _attempt("model", lambda: _install_model(torch, hooks, recorder), recorder)
+    _attempt("model", lambda: _install_model(torch, hooks, recorder, watch), recorder)
     _attempt("stalls", lambda: stalls.install(torch, hooks, recorder, watch), recorder)
     _attempt("transfers", lambda: transfers.install(torch, hooks, recorder), recorder)
-    _attempt("collectives", lambda: collectives.install(torch, hooks, recorder), recorder)
+    _attempt("collectives", lambda: _install_collectives(torch, hooks, recorder), recorder)
     _attempt("processes", lambda: _follow_processes(recorder), recorder)
     _attempt("stacks", lambda: _allow_stacks(config["command_pid"]), recorder)
 
@@ -81,7 +84,7 @@ def _attempt(name: str, call: Callable[[], None], recorder: Recorder) -> None:
         recorder.event("failure", collector=name, reason=f"{type(error).__name__}: {error}")
 
 
-def _install_model(torch: Any, hooks: Hooks, recorder: Recorder) -> None:
+def _install_model(torch: Any, hooks: Hooks, recorder: Recorder, watch: Watch) -> None:
     """Install the hooks that make steps: forward, backward, optimizer, batches, the stop."""
     told_torch: list[bool] = []
 
@@ -91,19 +94,23 @@ def _install_model(torch: Any, hooks: Hooks, recorder: Recorder) -> None:
             facts.tell_torch(torch, recorder)
         facts.tell_optimizer(optimizer, number, recorder)
 
-    steps = optimizers.Optimizers(torch, recorder, on_optimizer, lambda: todo.boundary())
     todo = orders.Orders(recorder, lambda: steps.steps)
+    steps = optimizers.Optimizers(torch, recorder, on_optimizer, todo.boundary)
     stop = stopping.Stopping(recorder)
     todo.on("stop", stop.stop)
+    todo.on("deep", lambda order: _deep(torch, recorder, todo, steps, order))
     recorder.at_flush.append(todo.look)
     making = batches.Batches(torch, recorder, hooks)
+    ablation.prepare(torch, hooks, recorder, todo, making)
     tell_model = lambda model: facts.tell_model(model, recorder)  # noqa: E731
     time_transform = making.transforms.timed
-    _attempt(
-        "forward",
-        lambda: model_calls.install_forward(torch, hooks, recorder, tell_model, time_transform),
-        recorder,
-    )
+
+    def forward() -> None:
+        roots = model_calls.install_forward(torch, hooks, recorder, tell_model, time_transform)
+        making.on_new = roots.arm
+        watch.when("torch._dynamo.callback", lambda found: _tell_of_compiling(found, roots, hooks))
+
+    _attempt("forward", forward, recorder)
     _attempt("backward", lambda: _install_backward(torch, hooks, recorder), recorder)
     _attempt("optimizer", lambda: steps.install(hooks), recorder)
     _attempt("loader", lambda: making.install(hooks), recorder)
@@ -111,10 +118,43 @@ def _install_model(torch: Any, hooks: Hooks, recorder: Recorder) -> None:
     _attempt("worker tracebacks", lambda: stopping.tidy_worker_errors(torch, hooks), recorder)
 
 
+def _tell_of_compiling(callback: Any, roots: Any, hooks: Hooks) -> None:
+    """Watch all modules from the first compilation on."""
+    callback.callback_handler.register_start_callback(roots.stay)
+    hooks.on_undo(lambda: callback.callback_handler.remove_start_callback(roots.stay))
+
+
+def _deep(torch: Any, recorder: Recorder, todo: orders.Orders, steps: Any, order: orders.Order) -> None:
+    """Load what looks closely at some steps and let it carry out this order, and those to come."""
+    try:
+        from . import deep
+
+        dynamo.keep_out()
+        call = deep.handler(torch, recorder, todo, steps)
+    except Exception as error:
+        recorder.event("failure", collector="deep", reason=f"{type(error).__name__}: {error}")
+        recorder.event("deep", state="end", number=order.get("number", 0), begin_ns=now())
+        return
+    todo.on("deep", call)
+    call(order)
+
+
 def _install_backward(torch: Any, hooks: Hooks, recorder: Recorder) -> None:
     """Install the hook on the autograd engine, and what counts operators in front of it."""
     before = operators_.Operators(torch, recorder).before_backward
     model_calls.install_backward(torch, hooks, recorder, before)
+
+
+def _install_collectives(torch: Any, hooks: Hooks, recorder: Recorder) -> None:
+    """Install what times exchanges between ranks, where this torch has torch.distributed."""
+    if not torch.distributed.is_available():
+        return
+    known = groups.Groups(torch.distributed.distributed_c10d, recorder)
+    collectives.Collectives(recorder, known).install(torch, hooks)
+    exchange = data_parallel.DataParallel(torch, recorder, known)
+    exchange.install(hooks)
+    hooks.on_undo(lambda: model_calls.follow_exchange(None))
+    model_calls.follow_exchange(exchange)
 
 
 def _follow_processes(recorder: Recorder) -> None:

@@ -22,6 +22,7 @@ MARK = 19
 GAP = 20
 PAUSE = 21
 FUNCTION = 22
+DDP_TIMING = 23
 
 TRAINING = 1
 GRAD = 2
@@ -31,6 +32,7 @@ RAISED = 16
 PINNED = 32
 NON_BLOCKING = 64
 UNCLOCKED = 128
+WAIT = 128
 
 # start_ns, end_ns, kind, flags, thread, name, a, b: 40 bytes, little-endian, no padding.
 SPAN = "<qqBBHIqq"

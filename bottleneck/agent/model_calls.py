@@ -14,6 +14,7 @@ from . import kinds
 from .hooks import Hooks, dress
 from .late import LATE, give_back
 from .recorder import Recorder, now
+from .roots import Roots
 
 
 class _State(threading.local):
@@ -27,60 +28,77 @@ STATE = _State()
 _original_call: Callable[..., Any]
 _original_backward: Callable[..., Any]
 _is_compiling: Callable[[], bool]
+_is_dynamo_compiling: Callable[[], bool]  # half the cost of the other: inner modules ask nothing else
+_names: dict[str, int]
+_module: Any  # torch.nn.Module
+_roots: Roots
 _is_grad_enabled: Callable[[], bool]
 _recorder: Recorder
 _on_first_forward: Callable[[Any], None]
 _before_backward: Callable[[Any], None]
+_exchange: Any = None  # what times the exchange of gradients inside a backward pass, where there is one
 _time_transform: Callable[..., Any]
+_intercepted: Callable[..., Any] | None = None  # what a closer look has taken the place of
 _seen = False
 
 
 def module_call(self: Any, *args: Any, **kwargs: Any) -> Any:
     """Call the module; record the call where no other module's call is under way in this thread."""
-    if _is_compiling() or STATE.inside:
+    if _is_dynamo_compiling():
         return _original_call(self, *args, **kwargs)
+    if STATE.inside:
+        return (_original_call if _roots.armed else _module.__call__)(self, *args, **kwargs)
     return _timed_call(self, args, kwargs)
 
 
 def _timed_call(self: Any, args: Any, kwargs: Any) -> Any:
     """Call an outermost module between two readings of the clock; in a data set, modules are transforms."""
+    call = _original_call if _roots.armed else _module.__call__  # which torch.fx has patched while it traces
+    if _is_compiling():  # exporting: Python runs, but nobody trains
+        return call(self, *args, **kwargs)
     if LATE.error is not None:
         give_back()
-    if STATE.making_batch:
-        return _time_transform(_original_call, self, args, kwargs)
-    STATE.inside = True
-    raised = kinds.RAISED
+    state = STATE
+    if state.making_batch:
+        return _time_transform(call, self, args, kwargs)
+    state.inside = True
+    flags = kinds.RAISED
     start = now()
     try:
-        result = _original_call(self, *args, **kwargs)
-        raised = 0
+        result = call(self, *args, **kwargs)
+        flags = 0
         return result
     finally:
         end = now()
-        STATE.inside = False
-        _record_call(self, start, end, raised)
+        state.inside = False
+        try:
+            if type(self) not in _roots.classes:
+                _roots.called(type(self))
+            if self.training:
+                flags |= kinds.TRAINING
+            if _is_grad_enabled():
+                flags |= kinds.GRAD
+            name = type(self).__name__
+            _recorder.span(kinds.FORWARD, start, end, flags, _names.get(name) or _recorder.name(name))
+            if not _seen:
+                _note_first(self)
+        except Exception as error:
+            _recorder.failed("forward", error)
 
 
-def _record_call(self: Any, start: int, end: int, flags: int) -> None:
-    """Write the span of one outermost call."""
+def _note_first(self: Any) -> None:
+    """Tell of the first module called."""
     global _seen
-    try:
-        if self.training:
-            flags |= kinds.TRAINING
-        if _is_grad_enabled():
-            flags |= kinds.GRAD
-        _recorder.span(kinds.FORWARD, start, end, flags, _recorder.name(type(self).__name__))
-        if not _seen:
-            _seen = True
-            _on_first_forward(self)
-    except Exception as error:
-        _recorder.failed("forward", error)
+    _seen = True
+    _on_first_forward(self)
 
 
 def run_backward(t_outputs: Any, *args: Any, **kwargs: Any) -> Any:
     """Run the autograd engine between two readings of the clock."""
     try:
         _before_backward(t_outputs)
+        if _exchange is not None:
+            _exchange.before_backward(t_outputs)
     except Exception as error:
         _recorder.failed("operators", error)
     raised = kinds.RAISED
@@ -90,7 +108,18 @@ def run_backward(t_outputs: Any, *args: Any, **kwargs: Any) -> Any:
         raised = 0
         return result
     finally:
-        _recorder.span(kinds.BACKWARD, start, now(), raised)
+        end = now()
+        _recorder.span(kinds.BACKWARD, start, end, raised)
+        if _exchange is not None:
+            _end_exchange(end)
+
+
+def _end_exchange(end: int) -> None:
+    """Tell that the engine returned at ``end``."""
+    try:
+        _exchange.after_backward(end)
+    except Exception as error:
+        _recorder.failed("ddp", error)
 
 
 def install_forward(
@@ -99,15 +128,38 @@ def install_forward(
     recorder: Recorder,
     on_first_forward: Callable[[Any], None],
     time_transform: Callable[..., Any],
-) -> None:
-    """Patch ``nn.Module.__call__``."""
-    global _original_call, _is_compiling, _is_grad_enabled, _recorder
-    global _on_first_forward, _time_transform, _seen
-    _recorder, _seen = recorder, False
+) -> Roots:
+    """Patch ``nn.Module.__call__``; return what moves the wrapper to the classes that are called outermost."""
+    global _original_call, _is_compiling, _is_dynamo_compiling, _is_grad_enabled, _recorder, _names
+    global _on_first_forward, _time_transform, _seen, _module, _roots
+    _recorder, _names, _seen = recorder, recorder.names, False
     _on_first_forward, _time_transform = on_first_forward, time_transform
     _is_compiling, _is_grad_enabled = torch.compiler.is_compiling, torch.is_grad_enabled
+    _is_dynamo_compiling = getattr(torch.compiler, "is_dynamo_compiling", _is_compiling)
     _original_call = torch.nn.Module.__call__
-    hooks.patch(torch.nn.Module, "__call__", dress(module_call, _original_call))
+    _module = torch.nn.Module
+    _roots = Roots(_module, module_call, hooks)
+    hooks.patch(_module, "__call__", dress(module_call, _original_call))
+    if "_wrapped_call_impl" in vars(_module):  # the name by which a pickled class refers to the wrapper
+        hooks.patch(_module, "_wrapped_call_impl", module_call)
+    recorder.at_flush.append(_roots.look)
+    return _roots
+
+
+def intercept(wrap: Callable[[Callable[..., Any]], Callable[..., Any]] | None) -> None:
+    """Put ``wrap(call)`` in place of ``nn.Module.__call__`` for every module, inner ones too; None takes it back."""
+    global _original_call, _intercepted
+    _roots.stay()
+    if _intercepted is not None:
+        _original_call, _intercepted = _intercepted, None
+    if wrap is not None:
+        _intercepted, _original_call = _original_call, wrap(_original_call)
+
+
+def follow_exchange(exchange: Any) -> None:
+    """Call ``exchange.before_backward(outputs)`` and ``exchange.after_backward(end)`` around every pass."""
+    global _exchange
+    _exchange = exchange
 
 
 def install_backward(

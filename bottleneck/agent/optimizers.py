@@ -13,6 +13,8 @@ from .hooks import Hooks, dress
 from .late import LATE, give_back
 from .recorder import Recorder, now
 
+_frame = sys._getframe
+
 
 class _Outermost(threading.local):
     """Optimizers nest (wrappers, subclasses calling super().step()): only the outermost counts."""
@@ -43,6 +45,7 @@ class Optimizers:
         self.on_new = on_new
         self.boundary = boundary
         self.outermost = _Outermost()
+        self._is_compiling: Callable[[], bool] = lambda: False
         self.steps = 0
         self.numbers: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._last: Callable[[], Any] = lambda: self  # no optimizer yet: never equal to one
@@ -51,7 +54,7 @@ class Optimizers:
 
     def install(self, hooks: Hooks) -> None:
         """Register the global step hooks and patch zero_grad and GradScaler."""
-        self.torch.compiler.is_compiling()  # every step asks it: where torch lacks it, this hook stays off
+        self._is_compiling = self.torch.compiler.is_compiling  # where torch lacks it, this hook stays off
         module = sys.modules["torch.optim.optimizer"]  # torch.optim deletes the attribute
         hooks.on_undo(module.register_optimizer_step_pre_hook(self._before).remove)
         hooks.on_undo(module.register_optimizer_step_post_hook(self._after).remove)
@@ -74,28 +77,30 @@ class Optimizers:
 
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Note the start of an outermost step."""
-        if self.torch.compiler.is_compiling():
+        if self._is_compiling():
             return
         try:
-            if self.outermost.frame and _is_running(self.outermost.frame):
+            outermost = self.outermost
+            if outermost.frame and _is_running(outermost.frame):
                 return
-            self.number(optimizer)
-            self.outermost.frame = id(sys._getframe(1))
-            self.outermost.start = now()
+            if self._last() is not optimizer:
+                self.number(optimizer)
+            outermost.frame = id(_frame(1))
+            outermost.start = now()
         except Exception as error:
             self.recorder.failed("optimizer", error)
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Record an outermost step; ``boundary`` may end the run here, as Ctrl-C would."""
-        if self.torch.compiler.is_compiling() or self.outermost.frame != id(sys._getframe(1)):
+        end, outermost = now(), self.outermost
+        if self._is_compiling() or outermost.frame != id(_frame(1)):
             return
-        self.outermost.frame = 0
+        outermost.frame = 0
         self.steps += 1
         try:
+            number = self._last_number if self._last() is optimizer else self.number(optimizer)
             name = self.recorder.name(type(optimizer).__name__)
-            self.recorder.span(
-                kinds.OPTIMIZER, self.outermost.start, now(), 0, name, 0, self.number(optimizer)
-            )
+            self.recorder.span(kinds.OPTIMIZER, outermost.start, end, 0, name, 0, number)
         except Exception as error:
             self.recorder.failed("optimizer", error)
         if LATE.error is not None:

@@ -52,6 +52,8 @@ class Orders:
         """Carry out what is due; called after each optimizer step, outside of every other hook."""
         if self.each is not None:
             self.each()
+        if not self._pending:
+            return
         while self._pending and self.steps() >= _due(self._pending[0]):
             order = self._pending.pop(0)
             call = self._handlers.get(str(order.get("do")))

@@ -30,6 +30,16 @@ _LOGGERS = {
 }
 
 
+class Removed:
+    """What stands in for savers and loggers during an experiment (``ablation``), None nearly always."""
+
+    saves: Callable[..., Any] | None = None
+    logs: Callable[..., Any] | None = None
+
+
+REMOVED = Removed()
+
+
 class _Timed:
     """Makes functions that record a span around a call; calls nested in one of the same kind belong to it.
 
@@ -51,6 +61,8 @@ class _Timed:
             self.saving = True
             start = now()
             try:
+                if REMOVED.saves is not None:
+                    return REMOVED.saves(original, args, kwargs)
                 return original(*args, **kwargs)
             finally:
                 self.saving = False
@@ -70,6 +82,8 @@ class _Timed:
             self.logging = True
             start = now()
             try:
+                if REMOVED.logs is not None:
+                    return REMOVED.logs(original, args, kwargs)
                 return original(*args, **kwargs)
             finally:
                 self.logging = False

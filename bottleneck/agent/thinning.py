@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
+from typing import Any
 
 from . import kinds
 
@@ -23,6 +25,7 @@ class Thinning:
 
     def __init__(self, child: bool) -> None:
         """Start at level 0; loader workers (``child``) get a smaller budget, as there are many of them."""
+        self.child = child
         self.level = 0
         self.written = 0
         self.limit = (3 if child else 24) << 20
@@ -34,12 +37,25 @@ class Thinning:
         """Return the folder for this process's file, or None where enough processes have one already.
 
         Loaders without persistent workers start new processes every epoch: after the first 64, only one in
-        2, 3, ... more is recorded.
+        2, 3, ... more is recorded. Ranks always are, however many there are.
         """
         number = sum(1 for name in os.listdir(run) if name.startswith("p"))
-        if number >= _MANY_PROCESSES and os.getpid() % (number // _MANY_PROCESSES + 1):
+        many = number >= _MANY_PROCESSES and not self._is_rank()
+        if many and os.getpid() % (number // _MANY_PROCESSES + 1):
             return None
         return f"{run}/p{os.getpid()}-{os.urandom(4).hex()}"
+
+    def _is_rank(self) -> bool:
+        """Return whether this process is one of several ranks: a launcher said so, or it has joined a group."""
+        if self.child:  # a forked worker inherits all signs of being one
+            return False
+        distributed: Any = sys.modules.get("torch.distributed.distributed_c10d")
+        if distributed is not None and distributed.GroupMember.WORLD is not None:
+            return True
+        process: Any = sys.modules.get("multiprocessing.process")
+        if process is not None and process.parent_process() is not None:
+            return False
+        return any(name in os.environ for name in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"))
 
     def keep(self, payload: bytes) -> bytes:
         """Return the part of ``payload`` (whole spans) to write; may be empty."""

@@ -36,8 +36,16 @@ def analyse(timeline: Timeline, outcome: Outcome, values: Values) -> None:
     values.give("run.complete", float(outcome.exit_code == 0 and not outcome.stopped_by_us))
 
 
-def lines(timeline: Timeline, outcome: Outcome) -> tuple[AccountLine, ...]:
-    """Return the parts of the run's wall time; their seconds sum to the whole."""
+def lines(
+    timeline: Timeline, outcome: Outcome, experiments_end_ns: int | None = None
+) -> tuple[AccountLine, ...]:
+    """Return the parts of the run's wall time; their seconds sum to the whole.
+
+    Args:
+        timeline: The steps as they are.
+        outcome: Start and end of the run.
+        experiments_end_ns: End of the experiments, which follow these steps; None where there were none.
+    """
     first, last = int(timeline.bounds_ns[0]), int(timeline.bounds_ns[-1])
     start, end = min(outcome.start_ns, first), max(outcome.end_ns, last)
     imported = timeline.trainer.process.header.get("torch_import_ns")
@@ -46,10 +54,16 @@ def lines(timeline: Timeline, outcome: Outcome) -> tuple[AccountLine, ...]:
         ("start of Python and its imports", imported - start, "until torch was imported"),
         ("building data, model and loop", first - imported, "from there to the first step"),
     ]
+    if timeline.trainer.process.device is not None:  # a profiler's trace begins somewhere in the run
+        parts = [("before the first step", first - start, "")]
     totals = timeline.totals.sum(axis=0)
     note = f"in {len(timeline.totals)} steps"
     parts += [(_TEXT.get(name, name), int(totals[COLUMN[name]]), note) for name in PHASES]
     parts += [(text, int(totals[COLUMN[name]]), why) for name, (text, why) in _BESIDE.items()]
+    if experiments_end_ns is not None:
+        tried = min(max(experiments_end_ns, last), end)
+        parts.append(("experiments", tried - last, "one resource taken away at a time: excluded from step times"))
+        last = tried
     parts.append(("after the last step", end - last, ""))
     wall = max(1, end - start)
     return tuple(

@@ -7,6 +7,18 @@ from collections.abc import Mapping
 from ..model.measurement import MeasurementSpec, Unit
 from ..model.report import PHASES
 
+# What experiments take away (verify/plan.py), in words.
+RESOURCES: Mapping[str, str] = {
+    "input": "loading data: batches seen before came again",
+    "transfer": "copying batches to the device",
+    "logging": "logging",
+    "checkpoint": "checkpoints",
+    "evaluation": "evaluating",
+    "gc": "garbage collection",
+    "sync": "waiting for the device in the script's own lines",
+    "collectives": "exchanging gradients",
+}
+
 _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
     "steps": (
         ("step.count", "count", "Steps the statistics rest on, warm-up and disturbed steps left out"),
@@ -113,6 +125,7 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ("host.disk_read_bytes_per_s", "bytes_per_s", "Read from disks by the machine"),
         ("host.disk_write_bytes_per_s", "bytes_per_s", "Written to disks by the machine"),
         ("host.net_bytes_per_s", "bytes_per_s", "Sent and received by the machine"),
+        ("host.power_w", "count", "Power of the processors by their own counters (RAPL), mean, watts"),
         ("host.foreign_cores", "count", "Cores that processes outside this run keep busy"),
     ),
     "operators": (
@@ -144,10 +157,75 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ("amp.skipped", "count", "Optimizer steps skipped because of infinite gradients"),
         ("ddp.world", "count", "Number of ranks"),
     ),
+    "ranks": (
+        ("ranks.seen", "count", "Ranks the report rests on"),
+        ("ranks.expected", "count", "Ranks there should be"),
+        ("ranks.hosts", "count", "Hosts the ranks run on"),
+        ("ranks.clock_error_s", "s", "Error of the clock that all ranks were brought onto"),
+    ),
+    "communication": (
+        ("comm.exposed_s", "s", "Time per step in which a rank does nothing but exchange, mean over ranks"),
+        ("comm.exposed_frac", "frac", "The same over the mean step"),
+        ("comm.wait_peer_s", "s", "Part of that in which some rank had not come yet"),
+        ("comm.wait_peer_frac", "frac", "The same over the mean step"),
+        ("comm.transfer_s", "s", "The rest: all ranks were there, and data moved"),
+        ("comm.transfer_frac", "frac", "The same over the mean step"),
+        ("comm.exchange_s", "s", "Time of one exchange of gradients, hidden or not, by DDP's own clock"),
+        ("comm.overlap_frac", "frac", "Part of that which is hidden behind computing"),
+        ("comm.calls", "count", "Collectives per step; all gradients of a backward pass are one"),
+        ("comm.bytes_per_step", "bytes", "Bytes a rank gives to collectives per step"),
+        ("comm.bus_bytes_per_s", "bytes_per_s", "Bytes of reductions on a rank's link per second of moving"),
+        ("comm.exchanges", "count", "Exchanges of gradients per step"),
+        ("comm.exchanges_per_backward", "count", "Exchanges of gradients per backward pass"),
+        ("comm.gloo", "bool", "Some group uses the gloo backend"),
+        ("ddp.used", "bool", "DistributedDataParallel exchanges the gradients"),
+        ("ddp.gradient_bytes", "bytes", "Gradients of one backward pass"),
+        ("ddp.buckets", "count", "Buckets they are exchanged in"),
+        ("ddp.bucket_bytes", "bytes", "Mean size of a bucket"),
+        ("ddp.find_unused", "bool", "find_unused_parameters is set"),
+        ("ddp.bucket_view", "bool", "gradient_as_bucket_view is set"),
+        ("ddp.static_graph", "bool", "static_graph is set"),
+        ("ddp.comm_hook", "bool", "A communication hook is registered"),
+        ("ddp.gradients_32bit", "bool", "Gradients are exchanged in 32 or 64 bit"),
+    ),
+    "stragglers": (
+        ("straggler.cost_frac", "frac", "Share of the mean step lost to ranks that come later than usual"),
+        ("straggler.constant_frac", "frac", "Part of that lost to one rank"),
+        ("straggler.random_frac", "frac", "Part of that lost because ranks are late by turns"),
+        ("straggler.constant", "bool", "More is lost to one rank than to ranks taking turns"),
+        ("straggler.last_frac", "frac", "Share of collectives to which the latest rank came last"),
+        ("straggler.rank", "count", "The latest rank"),
+        ("straggler.since_step", "count", "Step from which on it is late"),
+        ("straggler.input_frac", "frac", "Part of its extra time spent waiting for data"),
+        ("straggler.compute_frac", "frac", "Part of its extra time in forward, backward and optimizer"),
+        ("straggler.chores_frac", "frac", "Part of its extra time in saving, evaluating and logging"),
+        ("straggler.gc_frac", "frac", "Part of its extra time in garbage collection"),
+        ("straggler.other_frac", "frac", "Part of its extra time in other code of the script"),
+    ),
     "compute": (
         ("compute.frac", "frac", "Share of the mean step in forward, backward and optimizer"),
         ("compute.model_frac", "frac", "Share of the mean step in forward and backward"),
         ("compute.cores", "count", "Cores busy in the training process while it computes, estimated"),
+    ),
+    "predict": (
+        ("predict.reproduction_err_frac", "frac", "Simulated over measured mean step of this run, minus one"),
+        (
+            "predict.best_workers",
+            "count",
+            "Fewest workers within 1 % of the shortest step, simulated where the run can be reproduced",
+        ),
+    ),
+    "ceilings": (
+        *(
+            row
+            for resource, words in RESOURCES.items()
+            for row in (
+                (f"ceiling.{resource}_s", "s", f"Mean step measured without {words}"),
+                (f"ceiling.{resource}_frac", "frac", f"Share of the step that went away without {words}"),
+            )
+        ),
+        ("bracket.input_frac", "frac", "Most that making batches costs: the part of a delay that a step notices"),
+        ("ceiling.loader_batch_s", "s", "Time per batch of the training loader alone, at full speed"),
     ),
     "devices": (
         ("device.utilisation_frac", "frac", "Time the GPU ran at least one kernel, by NVML, mean"),
@@ -184,6 +262,39 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ("device.h2d_bytes_per_s", "bytes_per_s", "Rate of copies to the device while they ran"),
         ("device.h2d_pageable_frac", "frac", "Part of the time of copies to the device from pageable memory"),
     ),
+    "roofline": (
+        ("device.placed", "bool", "The operators of a step were placed under this machine's roofs"),
+        ("device.maths_frac", "frac", "Share of the mean step in model operators limited by arithmetic"),
+        ("device.bandwidth_frac", "frac", "Share of the mean step in model operators limited by memory"),
+        (
+            "device.overhead_frac",
+            "frac",
+            "Share of the mean step in forward and backward that is no operator's work: Python and dispatch",
+        ),
+        ("device.unplaced_frac", "frac", "Share of the mean step in model operators far from both roofs"),
+        ("device.mfu_frac", "frac", "FLOPs of a step over what the whole machine could do in its time"),
+        ("device.maths_rate_frac", "frac", "Rate in arithmetic-limited operators over the probed rate"),
+        ("device.bandwidth_rate_frac", "frac", "Rate in memory-limited operators over the probed bandwidth"),
+        ("device.flops_per_step", "count", "Floating-point operations of a step, products and attention"),
+        ("device.flops_per_s", "per_s", "Those per second of the mean step"),
+        ("device.bytes_per_step", "bytes", "Bytes of all operands of a step; interval down to distinct memory"),
+        ("device.operators", "count", "Operators in a step, below autograd"),
+        ("device.double_frac", "frac", "Share of the mean step in float64 operators of the model"),
+        ("device.double_cost", "count", "Rate of float32 products over that of float64 on this machine"),
+        ("device.threads_frac", "frac", "Rate of products with the training's threads over that with all cores"),
+        ("device.threads_bandwidth_frac", "frac", "Bandwidth with the training's threads over that with all cores"),
+        ("device.peak_flops_per_s", "per_s", "Probed rate of products in the dtype the model uses most"),
+        ("device.peak_bytes_per_s", "bytes_per_s", "Probed bandwidth of memory"),
+        ("device.launch_probe_s", "s", "Probed host time of the smallest operator"),
+        ("optimizer.floor_frac", "frac", "Time the update's bytes need at the probed bandwidth, over its time"),
+        ("memory.weights_bytes", "bytes", "Parameters that are trained"),
+        ("memory.gradients_bytes", "bytes", "Gradients at the end of a step"),
+        ("memory.optimizer_bytes", "bytes", "State of the optimizers"),
+        ("memory.peak_bytes", "bytes", "Most memory the device's allocator gave out"),
+        ("memory.rest_bytes", "bytes", "Peak less weights, gradients and state: activations and temporaries"),
+        ("memory.retries", "count", "Times the allocator ran out and emptied its cache"),
+        ("memory.fragmented_frac", "frac", "Device memory held in pieces too small to use, over its size"),
+    ),
 }
 
 CATALOGUE: Mapping[str, MeasurementSpec] = {
@@ -194,6 +305,7 @@ CATALOGUE: Mapping[str, MeasurementSpec] = {
 
 # Texts that rules and mitigations may put into sentences; they take no part in conditions.
 LABELS: Mapping[str, str] = {
+    "device.largest": "The operators that limit the device most, with their share",
     "input.hotspot": "Where making a batch spends most time: transform, function or line",
     "input.hotspot_cost": "What that costs, in words",
     "input.maker": "Who makes the batches: '2 workers', 'the training process itself'",
@@ -202,4 +314,8 @@ LABELS: Mapping[str, str] = {
     "optimizer.name": "Class of the optimizer",
     "model.name": "Class of the model",
     "step.definition": "What a step is in this run",
+    "comm.groups": "The operations that hold ranks longest, and the groups they run on",
+    "straggler.who": "The rank the others wait for: 'rank 3', 'now one rank, now another'",
+    "straggler.why": "What makes it late",
+    "straggler.since": "Since when it is late",
 }

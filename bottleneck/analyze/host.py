@@ -61,6 +61,7 @@ _RATES = {
     "host.memory_stall_frac": "psi_memory_some_s",
     "host.io_stall_frac": "psi_io_some_s",
     "host.throttled_frac": "throttled_s",
+    "host.power_w": "package_energy_j",
 }
 
 

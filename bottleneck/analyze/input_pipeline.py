@@ -135,6 +135,26 @@ def _batches(timeline: Timeline, makers: Sequence[ProcessRecord], workers: int) 
     return [spans for spans in found if len(spans)]
 
 
+def making_times(
+    timeline: Timeline, makers: Sequence[ProcessRecord], workers: int
+) -> tuple[Floats, Floats]:
+    """Return the time to make each training batch after warm-up, in seconds, in the order they were begun.
+
+    Returns:
+        What new worker processes made first (they open files, fill caches), and all other batches.
+    """
+    begun = [maker.spans.start_ns[maker.spans.kind == Kind.BATCH].min() for maker in makers if workers]
+    made = [part.where(part.kind == Kind.BATCH) for part in _batches(timeline, makers, workers)]
+    if not made:
+        return np.zeros(0), np.zeros(0)
+    whole = [part.where(part.flags & (Flag.STOP | Flag.RAISED) == 0) for part in made]
+    start = np.concatenate([part.start_ns for part in whole])
+    seconds: Floats = np.concatenate([part.end_ns - part.start_ns for part in whole]) / 1e9
+    order = np.argsort(start, kind="stable")
+    first = np.isin(start[order], begun)
+    return seconds[order][first], seconds[order][~first]
+
+
 def _serves(maker: ProcessRecord, timeline: Timeline, loaders: frozenset[int]) -> bool:
     """Return whether a worker was started by a training loader: its birth lies in that loader's start."""
     born = maker.header.get("born_ns")

@@ -21,7 +21,9 @@ def analyse(timeline: Timeline, values: Values) -> None:
     for event in process.told("torch")[-1:]:
         values.give("host.torch_threads", event.data.get("threads"))
     ranks = process.header.get("ranks", {})
-    values.give("ddp.world", float(ranks.get("WORLD_SIZE") or ranks.get("SLURM_NTASKS") or 1))
+    told = [e.data.get("size") for e in timeline.trainer.process.told("group") if e.data.get("world")]
+    world = (told[0] if told else None) or ranks.get("WORLD_SIZE") or ranks.get("SLURM_NTASKS") or 1
+    values.give("ddp.world", float(world))
     _scaler(timeline, values)
     _dispatch(timeline, values)
 

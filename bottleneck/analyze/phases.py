@@ -48,6 +48,12 @@ _OF_KIND[Kind.COMPILE], _OF_KIND[Kind.PAUSE], _OF_KIND[Kind.GAP] = (
 )
 
 
+def column_of(kinds: npt.NDArray[np.uint8]) -> Ints:
+    """Return the column that spans of these kinds belong to, shape (n,)."""
+    columns: Ints = _OF_KIND[kinds]
+    return columns
+
+
 def _merged(some: Ints, more: Ints) -> Ints:
     """Return the distinct values of both in order: sorting beats ``np.unique``, which hashes."""
     values = np.sort(np.concatenate((some, more)), kind="stable")  # both are sorted: merging them is linear

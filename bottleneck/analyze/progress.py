@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from ..model.record import ProcessRecord, Stacks
 from ..model.report import PHASES
+from ..model.span import Flag, Kind
+from ..verify.plan import RESOURCE_OF, STALLS, Pace
+from .observed import observed
 from .phases import COLUMN
-from .timeline import Timeline, build
+from .timeline import Timeline, build, prefetched
 from .trainer import find_trainers
 from .values import ratio_interval
 
@@ -32,6 +37,7 @@ class Progress:
         half_width: Half the 95 % interval of that share; infinite while unknown.
         updates: Most optimizer steps any rank has taken, for a common end of all ranks.
         updates_per_s: How fast they come.
+        pace: What the plan of the experiments rests on.
     """
 
     trainer_pid: int | None = None
@@ -44,11 +50,12 @@ class Progress:
     half_width: float = float("inf")
     updates: int = 0
     updates_per_s: float = 0.0
+    pace: Pace = field(default_factory=Pace)
 
 
 def look(processes: Sequence[ProcessRecord], stacks: Sequence[Stacks]) -> Progress:
-    """Return how far the measurement has come."""
-    trainers = find_trainers(processes)
+    """Return how far the measurement has come; steps after the experiments began only count as updates."""
+    trainers = find_trainers(observed(processes))
     timeline = build(trainers[0], stacks) if trainers else None
     if timeline is None:
         return Progress(trainer_pid=trainers[0].process.pid if trainers else None)
@@ -57,7 +64,8 @@ def look(processes: Sequence[ProcessRecord], stacks: Sequence[Stacks]) -> Progre
     steps = phases.sum(axis=1)
     seconds = timeline.step_ns[timed] / 1e9
     largest, share, half = _largest(phases, steps)
-    updates, rate = _updates(timeline)
+    now = next(p for p in processes if p.key == timeline.trainer.process.key)
+    updates, rate = _updates(now, timeline.trainer.thread)
     return Progress(
         trainer_pid=timeline.trainer.process.pid,
         seen=len(timeline.totals),
@@ -69,6 +77,7 @@ def look(processes: Sequence[ProcessRecord], stacks: Sequence[Stacks]) -> Progre
         half_width=half,
         updates=updates,
         updates_per_s=rate,
+        pace=_pace(timeline, len(trainers)),
     )
 
 
@@ -86,13 +95,62 @@ def _largest(
     return name, sums[name] / float(steps.sum()), half
 
 
-def _updates(timeline: Timeline) -> tuple[int, float]:
-    """Return outermost optimizer steps so far, and per second over the last ten steps."""
-    from ..model.span import Kind
+def _updates(process: ProcessRecord, thread: int) -> tuple[int, float]:
+    """Return outermost optimizer steps so far, and per second over the last ten."""
+    spans = process.spans
+    ends = spans.end_ns[(spans.kind == Kind.OPTIMIZER) & (spans.thread == thread)]
+    recent = ends[-11:]
+    elapsed = (int(recent[-1]) - int(recent[0])) / 1e9 if len(recent) else 0.0
+    return len(ends), (len(recent) - 1) / elapsed if elapsed > 0 else 0.0
 
+
+def _pace(timeline: Timeline, ranks: int) -> Pace:
+    """Return what the plan of the experiments rests on."""
+    mean = timeline.mean_phases()
+    whole = float(mean.sum())
+    steps = timeline.steady.settled
+    if whole <= 0 or not steps.any():
+        return Pace(ranks=ranks)
     spans = timeline.trainer.spans
-    count = int(np.count_nonzero(spans.kind == Kind.OPTIMIZER))
-    recent = timeline.bounds_ns[-11:]
-    elapsed = (int(recent[-1]) - int(recent[0])) / 1e9
-    per_step = count / max(1, len(timeline.totals))
-    return count, (len(recent) - 1) * per_step / elapsed if elapsed > 0 else 0.0
+    updates = int(np.count_nonzero(spans.kind == Kind.OPTIMIZER)) / len(timeline.totals)
+    batches = float(np.median(timeline.micro_batches[steps])) or 1.0
+    return Pace(
+        step_s=whole,
+        updates=max(updates, 1.0),
+        ahead=math.ceil(prefetched(timeline.trainer) / max(batches, 1.0)),
+        shares={arm: float(mean[COLUMN[phase]]) / whole for phase, arm in RESOURCE_OF.items()},
+        every=_every(timeline),
+        epochs_share=_epochs_share(timeline),
+        loads=bool(timeline.evaluation.loaders),
+        ranks=ranks,
+    )
+
+
+def _every(timeline: Timeline) -> dict[str, int]:
+    """Return the usual steps from one checkpoint, evaluation and start of an epoch to the next."""
+    kept = timeline.detailed
+    happens = {name: np.flatnonzero((timeline.totals[:, COLUMN[name]] > 0) & kept) for name in STALLS}
+    spans = timeline.trainer.spans
+    first = _of_training(timeline) & (spans.kind == Kind.NEXT) & (spans.flags & Flag.FIRST != 0)
+    happens["input"] = np.unique(np.searchsorted(timeline.bounds_ns, spans.start_ns[first], side="right"))
+    return {
+        name: max(1, round(float(np.median(np.diff(steps)))))
+        for name, steps in happens.items()
+        if len(steps) >= 2
+    }
+
+
+def _of_training(timeline: Timeline) -> npt.NDArray[np.bool_]:
+    """Return which spans ask a loader for training batches."""
+    mine = np.isin(timeline.trainer.spans.b, list(timeline.evaluation.loaders))
+    mine[timeline.evaluation.fetches] = False
+    return mine
+
+
+def _epochs_share(timeline: Timeline) -> float:
+    """Return the share of the settled steps spent on the ends and starts of epochs, the first start left out."""
+    spans, (start, end) = timeline.trainer.spans, timeline.measured
+    edge = (spans.kind == Kind.NEXT) & (spans.flags & (Flag.FIRST | Flag.STOP) != 0)
+    edge = (edge | (spans.kind == Kind.ITER)) & _of_training(timeline)
+    edge &= (spans.start_ns >= start) & (spans.start_ns < end)
+    return float((spans.end_ns - spans.start_ns)[edge].sum()) / max(1, end - start)

@@ -13,6 +13,7 @@ from ..model.record import Stacks
 from ..model.report import PHASES
 from ..model.span import Kind, Spans
 from .boundaries import Boundaries, find_boundaries, first_start
+from .device_time import DeviceTime
 from .evaluation import Evaluation, find_evaluation
 from .nesting import outermost
 from .phases import COLUMN, Segments, segment
@@ -36,6 +37,7 @@ class Timeline:
         segments: The whole thread's time, from its first to its last span.
         steady: Which steps count.
         micro_batches: Backward passes per step (recomputation within one not counted), shape (steps,).
+        device: What the device did, where a profiler told; the phases are then the device's while it was busy.
     """
 
     trainer: Trainer
@@ -46,6 +48,7 @@ class Timeline:
     segments: Segments
     steady: Steady
     micro_batches: Ints
+    device: DeviceTime | None = None
 
     @property
     def step_ns(self) -> Ints:
@@ -103,7 +106,7 @@ def build(trainer: Trainer, stacks: Sequence[Stacks] = (), queue: int | None = N
     totals = segments.totals(bounds)
     windows = [(window.start_ns, window.end_ns) for window in stacks]
     compiled = totals[:, COLUMN["compile"]] > 0
-    steady = find_steady(totals, bounds, _prefetched(trainer) if queue is None else queue, windows, compiled)
+    steady = find_steady(totals, bounds, prefetched(trainer) if queue is None else queue, windows, compiled)
     return Timeline(
         trainer=trainer,
         evaluation=evaluation,
@@ -112,17 +115,17 @@ def build(trainer: Trainer, stacks: Sequence[Stacks] = (), queue: int | None = N
         totals=totals,
         segments=segments,
         steady=steady,
-        micro_batches=_per_step(spans.where(outermost(spans, Kind.BACKWARD)), bounds),
+        micro_batches=backward_passes(spans, bounds),
     )
 
 
-def _per_step(spans: Spans, bounds: Ints) -> Ints:
-    """Return how many spans begin in each step."""
-    counts, _ = np.histogram(spans.start_ns, bounds)
+def backward_passes(spans: Spans, bounds: Ints) -> Ints:
+    """Return how many backward passes begin in each step."""
+    counts, _ = np.histogram(spans.start_ns[outermost(spans, Kind.BACKWARD)], bounds)
     return counts.astype(np.int64)
 
 
-def _prefetched(trainer: Trainer) -> int:
+def prefetched(trainer: Trainer) -> int:
     """Return how many batches the training loader keeps ahead, at most 64."""
     settings: list[Any] = [event.data for event in trainer.process.told("loader")]
     ahead = [int(s.get("workers") or 0) * int(s.get("prefetch_factor") or 2) for s in settings]

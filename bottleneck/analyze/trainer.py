@@ -85,6 +85,8 @@ def _traced(spans: Spans) -> npt.NDArray[np.bool_]:
 def batch_makers(trainer: Trainer, processes: Sequence[ProcessRecord]) -> tuple[ProcessRecord, ...]:
     """Return the loader workers of ``trainer``: other processes that make batches, started by it or below it."""
     own = trainer.process.pid
+    host = trainer.process.header.get("host")
+    processes = [p for p in processes if p.header.get("host") == host]  # process ids recur on other hosts
     parents = {p.pid: p.ppid for p in processes}
 
     def below(pid: int) -> bool:

@@ -9,11 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.measurement import Measurement, Measurements
+from ..model.workload import Workload
+from ..verify.statistics import t95
 from .catalogue import CATALOGUE, LABELS
-
-# Two-sided 95 % quantiles of Student's t by degrees of freedom (any table of the t distribution).
-_T95 = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
-_T95_ABOVE = ((12, 2.179), (15, 2.131), (20, 2.086), (30, 2.042), (60, 2.0), (10**9, 1.96))
 
 
 class Values:
@@ -24,6 +22,7 @@ class Values:
         self._values: dict[str, Measurement] = {}
         self._labels: dict[str, str] = {}
         self._missing: dict[str, str] = {}
+        self.workload: Workload | None = None
 
     def give(
         self,
@@ -68,16 +67,8 @@ class Values:
             values_by_id=dict(sorted(self._values.items())),
             labels=dict(sorted(self._labels.items())),
             missing=dict(sorted(self._missing.items())),
+            workload=self.workload,
         )
-
-
-def t95(degrees: int) -> float:
-    """Return the two-sided 95 % quantile of Student's t; infinite without a degree of freedom."""
-    if degrees < 1:
-        return math.inf
-    if degrees in _T95:
-        return _T95[degrees]
-    return next(value for limit, value in _T95_ABOVE if degrees <= limit)
 
 
 def ratio_interval(
@@ -95,7 +86,8 @@ def ratio_interval(
     Source:
         Batch means, as in Kalibera and Jones, "Rigorous Benchmarking in Reasonable Time", ISMM 2013.
     """
-    count = min(blocks, len(parts) // 2)
+    # A profiler's few steps are taken one by one: two blocks of two would say next to nothing (t is 12.7).
+    count = len(parts) if 4 <= len(parts) < 10 else min(blocks, len(parts) // 2)
     if count < 2 or wholes.sum() <= 0:
         return None
     edges = np.linspace(0, len(parts), count + 1).astype(int)

@@ -29,6 +29,7 @@ def cli() -> None:
     bottleneck diagnose train.py --epochs 3      run and diagnose an unmodified script
     bottleneck diagnose -- torchrun --nproc-per-node 2 train.py
     bottleneck report RUN                        diagnose a saved run again
+    bottleneck report trace.json.gz              diagnose a torch.profiler trace
     """
 
 

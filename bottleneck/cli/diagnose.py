@@ -9,16 +9,20 @@ import click
 
 from .. import rulebook
 from ..analyze.progress import look
-from ..collect import folder, session
+from ..analyze.ranks.condense import Condenser
+from ..collect import deep, folder, session
+from ..collect.experiments import BUDGET_S, Ceilings
 from ..collect.launch import end_like
 from ..collect.target import Target, resolve
-from ..collect.watch import Limits
+from ..collect.watch import Limits, Stage
 from ..diagnosis import diagnose as make_report
 from ..errors import BottleneckError
 from ..render import json_report
 from ..rulebook import Rulebook
 from ..store import load
 from . import output
+
+PRICE_HELP = "Price of an hour of the machine: the report says what is lost, and what a step costs."
 
 
 class _AsPython(click.Command):
@@ -56,7 +60,19 @@ class _AsPython(click.Command):
     "--seconds", type=click.FloatRange(min=1), metavar="S", help="Measure for S seconds of steps, then stop."
 )
 @click.option("--full", is_flag=True, help="Let the training run to its own end; only observe.")
+@click.option("--no-experiments", is_flag=True, help="Only observe; take nothing away to see what it costs.")
+@click.option(
+    "--experiments-seconds",
+    "experiments_s",
+    type=click.FloatRange(min=1, max=BUDGET_S),
+    default=BUDGET_S,
+    metavar="S",
+    help=f"Most seconds of experiments after the measured steps (default {BUDGET_S:g}).",
+)
 @click.option("--no-stacks", is_flag=True, help="Do not sample Python stacks (py-spy).")
+@click.option("--no-deep", is_flag=True, help="Skip the closer look at a few steps (torch.profiler, probes).")
+@click.option("--keep-trace", is_flag=True, help="Keep the profiler's trace however large.")
+@click.option("--price-per-hour", "price", type=click.FloatRange(min=0), metavar="P", help=PRICE_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print report.json to stderr instead of the summary.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option(
@@ -75,7 +91,12 @@ def diagnose(
     steps: int | None,
     seconds: float | None,
     full: bool,
+    no_experiments: bool,
+    experiments_s: float,
     no_stacks: bool,
+    no_deep: bool,
+    keep_trace: bool,
+    price: float | None,
     as_json: bool,
     quiet: bool,
     rule_folders: tuple[Path, ...],
@@ -90,7 +111,10 @@ def diagnose(
       bottleneck diagnose -- torchrun --nproc-per-node 2 train.py
 
     Options of ours stand before TARGET; everything after it reaches the script. Once enough is measured
-    (at least 30 steps; at most 60 s or 500 steps) the script is stopped as by Ctrl-C, unless --full is given.
+    (at least 30 steps; at most 60 s or 500 steps), experiments take up to a minute: blocks of steps with and
+    without the input, logging, checkpoints and the like. From the first of them on what the script saves goes to
+    a scratch folder and not to its real paths. Then the script is stopped as by Ctrl-C. With --no-experiments it
+    is stopped right away; with --full it runs to its own end, and nothing is taken away.
     Exit code: the script's own where it failed by itself, else 0; 2 for a usage error.
     """
     what = resolve(module, target, python)
@@ -99,13 +123,16 @@ def diagnose(
     say = (lambda text: None) if quiet else output.say
     try:
         run = folder.make(out, what.script)
-        _announce(what, run, limits, say)
-        ended = session.measure(what, run, limits, look, say)
+        looks: list[Stage] = [] if full or no_deep else [deep.DeepStage(run)]
+        stages = [] if full or no_experiments else [Ceilings(run, experiments_s, say)]
+        _announce(what, run, limits, experiments_s if stages else 0.0, say)
+        ended = session.measure(what, run, limits, look, say, [*looks, *stages])
     except folder.NoSpace as error:
         output.say(f"{error}: running the script without measuring it")
         end_like(session.run_plain(what))
         return
-    _finish(run, book, as_json, quiet)
+    deep.complete(run, what.python, keep_trace)
+    _finish(run, book, as_json, quiet, price)
     end_like(0 if ended.stopped_by_us else ended.code)
 
 
@@ -127,7 +154,7 @@ def _limits(steps: int | None, seconds: float | None, full: bool, no_stacks: boo
     )
 
 
-def _announce(what: Target, run: Path, limits: Limits, say: object) -> None:
+def _announce(what: Target, run: Path, limits: Limits, experiments_s: float, say: object) -> None:
     """Say what is about to happen."""
     assert callable(say)
     for note in what.notes:
@@ -138,15 +165,21 @@ def _announce(what: Target, run: Path, limits: Limits, say: object) -> None:
         steps = f"{limits.steps} steps" if limits.steps < 10**9 else ""
         seconds = f"{limits.seconds:g} s" if limits.seconds < 10**9 else ""
         most = " or ".join(part for part in (seconds, steps) if part)
-        end = f"then stopping it as Ctrl-C would (at most {most} of measuring; --full lets it finish)"
+        then = "experimenting and " if experiments_s else ""
+        end = f"then {then}stopping it as Ctrl-C would (at most {most} of measuring; --full lets it finish)"
     say(f"measuring {what.script}, {end}")
+    if experiments_s:
+        say(
+            f"experiments take up to {experiments_s:g} s after that; what the script saves from then on goes to a "
+            "scratch folder, its weights are disposable (--no-experiments: none)"
+        )
     say(f"record and report: {run}")
 
 
-def _finish(run: Path, book: Rulebook, as_json: bool, quiet: bool) -> None:
+def _finish(run: Path, book: Rulebook, as_json: bool, quiet: bool, price: float | None = None) -> None:
     """Make the report; whatever goes wrong here, the record stays and the script's exit code counts."""
     try:
-        report = make_report(load(run), book)
+        report = make_report(load(run, Condenser()), book, price)
         if as_json:
             output.put(json_report.render(report))
         elif not quiet:

@@ -11,6 +11,7 @@ import click
 from .. import units
 from ..collect.capability import Capability, capabilities
 from ..collect.environment import describe
+from ..collect.probes import roofline
 
 
 @click.command(name="env")
@@ -19,14 +20,18 @@ from ..collect.environment import describe
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The interpreter that trains, where it is another one.",
 )
+@click.option("--probe", is_flag=True, help="Measure what this machine can do (some seconds) and keep it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def env(python: Path | None, as_json: bool) -> None:
+def env(python: Path | None, probe: bool, as_json: bool) -> None:
     """Show what can be measured on this machine, and how to enable the rest."""
     facts, able = describe(python), capabilities(python)
+    roofs = roofline(python, fresh=True) if probe else None
     if as_json:
-        click.echo(json.dumps({"environment": facts, "capabilities": able}, indent=2, allow_nan=False))
+        found = {"environment": facts, "capabilities": able, **({"roofline": roofs} if roofs else {})}
+        click.echo(json.dumps(found, indent=2, allow_nan=False))
         return
-    for line in [*_machine(facts), "", *(line for entry in able for line in _lines(entry))]:
+    probed = _roofs(roofs) if roofs else []
+    for line in [*_machine(facts), *probed, "", *(line for entry in able for line in _lines(entry))]:
         click.echo(line)
 
 
@@ -46,6 +51,23 @@ def _machine(facts: dict[str, Any]) -> list[str]:
         lines.append(f"Inside   {facts['container']}")
     if facts["variables"]:
         lines.append("Set      " + ", ".join(f"{name}={value}" for name, value in facts["variables"].items()))
+    return lines
+
+
+def _roofs(found: dict[str, Any]) -> list[str]:
+    """Return what the probes found in a few lines."""
+    if "reason" in found:
+        return [f"Probes   not measured: {found['reason']}"]
+    lines = []
+    for device, name in (("cpu", "CPU"), ("cuda", "GPU")):
+        probed = found["all"].get(device)
+        if probed is None:
+            continue
+        rates = ", ".join(f"{dtype} {rate / 1e9:,.0f}" for dtype, rate in probed["flops_per_s"].items())
+        where = f"{name}, {found['all']['threads']} threads" if device == "cpu" else name
+        lines.append(f"Probes   {where}: matrix products in GFLOP/s: {rates}")
+        launch = units.seconds(probed["launch_s"])
+        lines.append(f"         memory {probed['bytes_per_s'] / 1e9:,.1f} GB/s; smallest operator {launch}")
     return lines
 
 

@@ -72,6 +72,9 @@ def measure(
         child.release_signals()
     facts["outcome"] = _outcome(code, watcher.stopped, child.start_ns, end_ns)
     facts["failures"] += [_row(failure) for failure in (*watcher.failures, *sampler.failures)]
+    for stage in stages:
+        facts["failures"] += [_row(failure) for failure in getattr(stage, "failures", ())]
+    shutil.rmtree(run / "scratch", ignore_errors=True)  # what the script saved during the experiments
     facts["overhead"] = {"cpu_s": _own_cpu() - begin_cpu + watcher.cpu_s, "record_bytes": _size(run)}
     _write(run, facts)
     return Ended(code=code, stopped_by_us=watcher.stopped, interrupts=child.interrupts)

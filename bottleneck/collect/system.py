@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import psutil
 
 from ..model.record import SystemSample
+from .energy import EnergyMeter
 from .portable import PortableMachine, PortableProcess, PortableTree
 from .proc_machine import ProcMachine
 from .procfs import ProcProcess, ProcTree
@@ -43,7 +44,7 @@ class SystemSampler:
     group's where that is less than the machine's), ``mem_used_bytes`` (of the group with that limit),
     ``throttled_s``, ``nr_throttled``; cumulative since boot ``swap_in_bytes``, ``swap_out_bytes``,
     ``disk_read_bytes``, ``disk_write_bytes``, ``net_bytes``, ``psi_cpu_some_s``, ``psi_io_some_s``,
-    ``psi_memory_some_s``.
+    ``psi_memory_some_s``; ``package_energy_j`` of the processors since the sampler was made.
 
     Readings of a process: ``cpu_s``, ``rss_bytes``, ``minor_faults``, ``major_faults``, ``read_bytes``
     (from disks), ``rchar_bytes`` (by read calls), ``write_bytes``, ``voluntary_switches``,
@@ -63,6 +64,7 @@ class SystemSampler:
         self._last: dict[int, Mapping[str, float]] = {}
         self._ended: dict[int, Mapping[str, float]] = {}
         self._refresh = False
+        self._energy = EnergyMeter()
 
     def refresh(self) -> None:
         """Have the next sample list the tree anew."""
@@ -72,6 +74,8 @@ class SystemSampler:
         """Return one reading of everything, stamped ``time_ns`` (monotonic)."""
         try:
             machine = self._machine.read() or {}
+            joules = self._energy.read()
+            machine = machine if joules is None else {**machine, "package_energy_j": joules}
             processes = self._read_processes()
         except Exception:  # a sampler that fails costs its own sample and nothing else
             return SystemSample(time_ns=time_ns, machine={}, processes={})

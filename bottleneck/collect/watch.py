@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +14,13 @@ from typing import Any, Protocol
 from ..model.record import Failure, ProcessRecord, Stacks
 from ..model.span import Kind
 from ..store import TraceTail
+from ..verify.plan import Pace
 from .launch import Child
 from .orders import OrderBook
 from .stacks import StackSampler
 
 _TICK_S = 0.2
+_FOLLOWED = 16  # ranks followed while they run; all are read at the end
 _LOOK_COST = 0.02  # share of one core the live analysis may use
 _SETTLE_S = 8.0  # rare stalls (gc, checkpoints) need time to show, however fast the steps are
 _STACK_STEPS = 10
@@ -48,6 +51,8 @@ class Look(Protocol):
     def updates(self) -> int: ...
     @property
     def updates_per_s(self) -> float: ...
+    @property
+    def pace(self) -> Pace: ...
 
 
 class Stage(Protocol):
@@ -126,6 +131,9 @@ class Watcher:
         self.library_paths: tuple[str, ...] = ()
         self.cpu_s = 0.0
         self._tails: dict[str, TraceTail] = {}
+        self._host = platform.node()
+        self._elsewhere: set[int] = set()
+        self._ranks = 0
         self._sampler: StackSampler | None = None
         self._sampler_since = (0.0, 0)
         self._sampled = not limits.stacks
@@ -142,6 +150,8 @@ class Watcher:
         while (code := self.child.wait(_TICK_S)) is None:
             if self._asked_at:
                 self._insist()
+            elif self._stage_ends:
+                self._go_on()
             elif time.monotonic() >= self._next_look:
                 begin = time.process_time()
                 self._step()
@@ -156,9 +166,7 @@ class Watcher:
         if look.trainer_pid is None:
             return
         self._sample(look)
-        if self._stage_ends:
-            self._go_on(look)
-        elif not self.limits.full and self._sampled and self._is_enough(look):
+        if not self.limits.full and self._sampled and self._is_enough(look):
             self._next_stage(look)
         elif time.monotonic() >= self._next_word and look.step_s:
             self._next_word = time.monotonic() + 5.0
@@ -180,12 +188,26 @@ class Watcher:
                 tail.trains = bool(kinds & {int(Kind.OPTIMIZER), int(Kind.BACKWARD)})
                 if not tail.trains and int(Kind.BATCH) not in kinds:
                     tail.trains = None  # not clear yet: only loader workers are let go
+                elif tail.trains and self._is_one_too_many(record):
+                    tail.trains = False
+                    continue
             records.append(record)
         return records
+
+    def _is_one_too_many(self, record: ProcessRecord) -> bool:
+        """Note a rank; return whether enough are followed: they step together, so that a few tell the pace of all."""
+        if record.header.get("host", self._host) != self._host:
+            self._elsewhere.add(record.pid)
+        self._ranks += 1
+        return self._ranks > _FOLLOWED
 
     def _sample(self, look: Look) -> None:
         """Run the window of stack samples: from the third step on, for some seconds and steps."""
         if self._sampled or look.seen < 3:
+            return
+        if look.trainer_pid in self._elsewhere:
+            self._sampled = True
+            self.failures.append(Failure(collector="stacks", reason="the first rank runs on another host"))
             return
         if self._sampler is None:
             assert look.trainer_pid is not None
@@ -235,15 +257,16 @@ class Watcher:
             self._stages.pop(0)
         self._ask(look)
 
-    def _go_on(self, look: Look) -> None:
+    def _go_on(self) -> None:
         """See whether the stage under way has ended; one that takes too long is given up."""
-        if self._stages[0].is_done(self._records()):
-            self._next_stage(look)
+        records = self._records()
+        if self._stages[0].is_done(records):
+            self._next_stage(self.look_at(records, self.stacks))
         elif time.monotonic() > self._stage_ends:
             stage = self._stages.pop(0)
             reason = f"not ended after {stage.limit_s:g} s"
             self.failures.append(Failure(collector=stage.name, reason=reason))
-            self._next_stage(look)
+            self._next_stage(self.look_at(records, self.stacks))
 
     def _ask(self, look: Look) -> None:
         """Ask the agents to stop the script."""

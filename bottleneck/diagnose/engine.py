@@ -9,6 +9,7 @@ from dataclasses import replace
 from ..analyze.catalogue import CATALOGUE
 from ..model.finding import Evidence, Finding
 from ..model.measurement import Measurements
+from .ceiling import RESOURCE, Cost, cost_of, hides_nothing
 from .rule import BottleneckRule
 from .scope import Scope, open_scope
 from .sentence import fill
@@ -77,6 +78,7 @@ def _judge_one(measurements: Measurements, rule: BottleneckRule) -> Finding:
     scope = open_scope(measurements, rule.let)
     holds = _holds(scope, rule)
     share = rule.share.number(scope.lookup) if holds else None
+    cost = cost_of(measurements, rule, share) if holds or rule.generic else None
     inputs = scope.inputs(rule.expressions)
     base = Finding(
         rule=rule.id,
@@ -84,10 +86,12 @@ def _judge_one(measurements: Measurements, rule: BottleneckRule) -> Finding:
         family=rule.family,
         state="silent",
         title=rule.title,
-        evidence=_evidence(measurements, (*inputs, *rule.show)),
+        evidence=_evidence(measurements, (*inputs, *rule.show, *_experiment(rule))),
         false_positives=rule.false_positives,
         sources=rule.sources,
     )
+    if cost is not None and (share is not None or (rule.generic and cost.clear)):
+        return _by_experiment(base, rule, scope, share, cost)
     if holds is None or (holds and share is None):
         unknown = [one for one in rule.expressions if one.evaluate(scope.lookup) is None]
         return replace(base, state="unknown", missing=scope.missing(scope.inputs(unknown)))
@@ -101,7 +105,29 @@ def _judge_one(measurements: Measurements, rule: BottleneckRule) -> Finding:
         share=min(share, 1.0),
         share_basis=rule.share_basis,
         share_interval=_interval(measurements, rule, inputs, share),
+        raw_share=min(share, 1.0),
         text=_say(scope, rule),
+    )
+
+
+def _by_experiment(
+    base: Finding, rule: BottleneckRule, scope: Scope, raw: float | None, cost: Cost
+) -> Finding:
+    """Return the finding where the resource was taken away: what that gained is the share, not the phase's own."""
+    raw = None if raw is None else min(raw, 1.0)
+    severity = rule.severity.of(cost.share)
+    if severity is None:
+        noticed = raw is not None and rule.severity.of(raw) is not None
+        return replace(base, raw_share=raw, text=hides_nothing(raw or 0.0, cost) if noticed else "")
+    return replace(
+        base,
+        state="fires",
+        severity=severity,
+        share=cost.share,
+        share_basis=cost.basis,
+        share_interval=cost.interval,
+        raw_share=raw,
+        text=f"{_say(scope, rule)} {cost.text}".strip(),
     )
 
 
@@ -138,6 +164,12 @@ def _evidence(measurements: Measurements, names: Iterable[str]) -> tuple[Evidenc
         for one in found
         if one is not None
     )
+
+
+def _experiment(rule: BottleneckRule) -> tuple[str, ...]:
+    """Return the measurements of the experiment on the rule's resource."""
+    resource = RESOURCE.get(rule.bottleneck)
+    return () if resource is None else (f"ceiling.{resource}_frac", f"ceiling.{resource}_s")
 
 
 def _interval(

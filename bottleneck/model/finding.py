@@ -46,6 +46,7 @@ class Finding:
         severity: "minor", "major" or "critical" where it fires, else None.
         share: Fraction of the step that is lost to it, 0-1, or None where it does not fire.
         share_basis: Where the share comes from.
+        raw_share: What the measured phases alone say, as if nothing else would take their place; evidence.
         share_interval: 95 % interval of the share, from those of the measurements; None where they have none.
         text: The evidence in one or two sentences.
         evidence: The measurements behind it.
@@ -64,6 +65,7 @@ class Finding:
     share: float | None = None
     share_basis: Basis = "unknown"
     share_interval: tuple[float, float] | None = None
+    raw_share: float | None = None
     text: str = ""
     evidence: tuple[Evidence, ...] = ()
     missing: tuple[str, ...] = ()

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .workload import Workload
+
 Unit = Literal["s", "bytes", "frac", "count", "bool", "bytes_per_s", "per_s"]
 
 
@@ -55,11 +57,13 @@ class Measurements(Mapping[str, Measurement]):
         values_by_id: The measurements.
         labels: Texts for sentences, by id: ``input.hotspot`` -> "RandomRotation (data.py:41)".
         missing: Why a measurement could not be had, by id or by area ("input").
+        workload: The times behind them, for a simulator; None where there were too few.
     """
 
     values_by_id: Mapping[str, Measurement]
     labels: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    workload: Workload | None = None
 
     def __getitem__(self, key: str) -> Measurement:
         """Return the measurement called ``key``; KeyError where it was not measured."""

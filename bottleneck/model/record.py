@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+from .device import DeviceWork
+from .ranks import RankDigest
 from .span import Spans
 
 
@@ -37,6 +39,7 @@ class ProcessRecord:
         spans: What it did.
         events: What it told, in order.
         damage: Why the file could only be read in part, or None.
+        device: What its device did, where a profiler told (nothing: no device was traced); None where none did.
     """
 
     key: str
@@ -47,6 +50,7 @@ class ProcessRecord:
     spans: Spans
     events: tuple[Event, ...]
     damage: str | None = None
+    device: DeviceWork | None = None
 
     def told(self, kind: str) -> tuple[Event, ...]:
         """Return the events of one kind, in order."""
@@ -154,7 +158,11 @@ class RunRecord:
         system: Samples from outside, in order.
         stacks: Stack windows, in order.
         failures: Collectors that could not measure.
+        deep: What the deep window found, by process id (see ``agent/deep.py``).
+        roofline: What this machine can do (see ``agent/probes.py``).
+        ranks: Every rank condensed, where there are too many to keep whole; ``processes`` then holds some of them.
         overhead: What the command itself used: ``cpu_s`` of its processes, ``record_bytes``.
+        source: Who measured: our agent, or a profiler whose trace was read.
     """
 
     schema: int
@@ -168,4 +176,8 @@ class RunRecord:
     system: tuple[SystemSample, ...] = ()
     stacks: tuple[Stacks, ...] = ()
     failures: tuple[Failure, ...] = ()
+    deep: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    roofline: Mapping[str, Any] = field(default_factory=dict)
+    ranks: tuple[RankDigest, ...] = ()
     overhead: Mapping[str, float] = field(default_factory=dict)
+    source: Literal["agent", "trace"] = "agent"

@@ -95,6 +95,25 @@ class StepSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The best advice that leaves results as they are, all of it at once.
+
+    Attributes:
+        advice: Ids of the mitigations, best first, at least two.
+        speedup: Old over new time of a step with all of them.
+        after_s: Likely mean step with all of them, in seconds.
+        basis: Where that comes from.
+        next_wall: The bottleneck that limits the step then.
+    """
+
+    advice: tuple[str, ...]
+    speedup: Interval
+    after_s: float
+    basis: str = "simulation"
+    next_wall: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountLine:
     """A part of the run's wall time; all lines together are the whole of it."""
 
@@ -121,6 +140,7 @@ class Report:
         step: Where a step's time goes; None where no step was seen.
         findings: One for each rule, those that fire first, largest share first.
         mitigations: What would help, best first.
+        plan: What the best of them gain together; None where that can not be simulated.
         rejected: What was considered and does not fit, with the reason.
         not_evaluated: Rules and measurements that lacked an input.
         ceilings: Step time with one resource taken away, where an experiment measured it.
@@ -140,6 +160,7 @@ class Report:
     mitigations: tuple[Advice, ...]
     rejected: tuple[Rejected, ...]
     not_evaluated: tuple[Unmeasured, ...]
+    plan: Plan | None = None
     ceilings: tuple[Mapping[str, Any], ...] = ()
     efficiency: Mapping[str, Any] = field(default_factory=dict)
     ranks: tuple[Mapping[str, Any], ...] = ()

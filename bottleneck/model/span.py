@@ -20,7 +20,7 @@ class Kind(IntEnum):
     SCALER = 6  # GradScaler.step or update; a = 1 where the step was skipped
     TRANSFER = 7  # host to device or back; a = bytes
     SYNC = 8  # the host waited for the device (item, cpu, synchronize)
-    COLLECTIVE = 9  # a torch.distributed call; a = bytes
+    COLLECTIVE = 9  # a torch.distributed call or a wait for one; a = bytes, b = sequence << 16 | group
     SAVE = 10  # torch.save and its like; a = bytes written
     LOG = 11  # logging, TensorBoard, W&B, progress bars
     GC = 12  # one garbage collection; a = generation
@@ -34,6 +34,7 @@ class Kind(IntEnum):
     GAP = 20  # spans left out here to keep the record bounded; a = optimizer steps inside
     PAUSE = 21  # our own work inside the training process (counted as overhead, in no phase)
     FUNCTION = 22  # reserved for named calls a trial wraps
+    DDP_TIMING = 23  # DDP's own clock of one backward pass; a = ns exchanging, b = ns of that beside computing
 
 
 class Flag:
@@ -45,8 +46,9 @@ class Flag:
     STOP = 8  # NEXT: ended with StopIteration
     RAISED = 16  # any: ended with an exception
     PINNED = 32  # TRANSFER: the source was pinned
-    NON_BLOCKING = 64  # TRANSFER: asked for non_blocking
+    NON_BLOCKING = 64  # TRANSFER: asked for non_blocking; COLLECTIVE: returned before it was done
     UNCLOCKED = 128  # BATCH: its CPU time was not read
+    WAIT = 128  # COLLECTIVE: a wait for one that was launched earlier, a = ns ago
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

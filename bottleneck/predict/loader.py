@@ -1,8 +1,7 @@
 """What a torch DataLoader makes of a step: its exact order of events, replayed.
 
-Source: torch/utils/data/dataloader.py (2.13). A loader with W workers and prefetch factor P keeps
-W*P batches in flight, hands batch i to worker i mod W, returns batches in order, and asks for a new
-one when it returns one.
+The order of events is in ``replay``; here are the times it is fed with where only their mean and spread are known,
+and what sharing cores does to them.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from math import exp, log, sqrt
+
+from .replay import Rules, Times, mean_step
 
 BATCHES = 1024  # quantiles of the time to make a batch; replayed twice, the second time counts
 MAX_WORKERS = 1024
@@ -95,23 +96,26 @@ def step_time(pipeline: Pipeline) -> float:
     slow = slowdown(pipeline)
     contended = replace(pipeline, cpu_s=pipeline.cpu_s * slow.worker, step_s=pipeline.step_s * slow.loop)
     replayed = _replay(contended, service_times(contended.batch_s, pipeline.cv))
-    return max(replayed, _core_s(pipeline) / max(pipeline.cores, 1e-9))
+    return max(replayed, core_s(pipeline) / max(pipeline.cores, 1e-9))
 
 
 def _replay(pipeline: Pipeline, service: tuple[float, ...]) -> float:
-    """Return the mean step of the in-order loader by the recursion of each batch's events."""
-    workers = min(pipeline.workers, MAX_WORKERS)
-    ahead = workers * max(1, min(pipeline.prefetch, 64))
-    taken: list[float] = []  # when the loop had batch i
-    done: list[float] = []  # when worker i mod W had finished it
-    asked = 0.0
-    for i, seconds in enumerate(service + service):
-        enqueued = taken[i - ahead] if i >= ahead else 0.0
-        free = done[i - workers] if i >= workers else 0.0
-        done.append(max(free, enqueued) + seconds)
-        taken.append(max(asked, done[i]) + pipeline.receive_s)
-        asked = taken[i] + pipeline.step_s
-    return (taken[-1] - taken[len(service) - 1]) / len(service)
+    """Return the mean step of the in-order loader."""
+    rules = Rules(
+        workers=min(pipeline.workers, MAX_WORKERS),
+        prefetch=max(1, min(pipeline.prefetch, 64)),
+        receive_s=pipeline.receive_s,
+    )
+    return mean_step([Times(making_s=service, after_s=(pipeline.step_s,))], rules, len(service))
+
+
+def uncontended(seen: Pipeline) -> Pipeline:
+    """Return the pipeline whose times, slowed by its own contention, are those of ``seen``."""
+    alone = seen
+    for _ in range(4):  # changes by under 1 % after the third round
+        slow = slowdown(alone)
+        alone = replace(seen, cpu_s=seen.cpu_s / slow.worker, step_s=seen.step_s / slow.loop)
+    return alone
 
 
 @lru_cache(maxsize=64)
@@ -162,10 +166,10 @@ def floor_s(pipeline: Pipeline) -> float:
     return max(
         pipeline.batch_s / pipeline.workers,
         pipeline.step_s + pipeline.receive_s,
-        _core_s(pipeline) / max(pipeline.cores, 1e-9),
+        core_s(pipeline) / max(pipeline.cores, 1e-9),
     )
 
 
-def _core_s(pipeline: Pipeline) -> float:
+def core_s(pipeline: Pipeline) -> float:
     """Return the CPU time of a step and its batch, in core-seconds."""
     return pipeline.cpu_s + pipeline.loop_cores * pipeline.step_s

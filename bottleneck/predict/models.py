@@ -8,34 +8,20 @@ from math import sqrt
 
 from ..model.finding import Basis, Interval
 from ..model.measurement import Measurements
+from .change import Change
+from .estimate import UNKNOWN, Estimate, simulated
 from .loader import MAX_WORKERS
-from .pipeline import Measured, measured_pipeline
-from .walls import LIMIT_REACHED, next_wall
+from .measured import IN_LINE, Known, in_proportion
+from .relief import less_often, shorter
+from .simulator import Simulator
+from .summary import replayable
+from .walls import next_wall
+
+__all__ = ["MODELS", "UNKNOWN", "Estimate", "Known", "Model", "Published", "Question", "estimate"]
 
 Arguments = Mapping[str, "float | None"]
 
-SIMULATION_ERROR = 0.15  # 90 % of what-if predictions are to lie within this of the real step (causal.md, b)
 LEAST_LEFT = 0.01  # of a step that stays whatever is removed: no prediction beyond a hundredfold
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """What a change would gain.
-
-    Attributes:
-        speedup: Old over new time; None where nothing supports a figure.
-        basis: Where it comes from.
-        after_s: Likely mean step afterwards, in seconds; None where unknown or where steps keep their length.
-        next_wall: The bottleneck that limits the step afterwards, where the model can tell.
-    """
-
-    speedup: Interval | None
-    basis: Basis
-    after_s: float | None = None
-    next_wall: str | None = None
-
-
-UNKNOWN = Estimate(speedup=None, basis="unknown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +50,8 @@ class Question:
         share: Share of the step that the bottleneck costs: what a phase is, and the bound of every gain.
         published: What the literature reports, where it may be shown.
         fewer_steps: The change cuts the number of steps; the share of a step is no bound then.
+        phases: Phases that the arguments were made of.
+        known: What taking the whole bottleneck away gained, where an experiment measured it.
     """
 
     measurements: Measurements
@@ -72,6 +60,8 @@ class Question:
     share: float | None = None
     published: Published | None = None
     fewer_steps: bool = False
+    known: Known | None = None
+    phases: tuple[str, ...] = ()
 
 
 def estimate(model: str, question: Question) -> Estimate:
@@ -83,7 +73,23 @@ def estimate(model: str, question: Question) -> Estimate:
     predicted = MODELS[model].predict(question)
     if question.fewer_steps or predicted.speedup is None or question.share is None:
         return predicted
+    if question.known is not None and question.bottleneck in IN_LINE:
+        predicted = in_proportion(
+            predicted, _as_predicted(question, question.known, predicted), question.measurements
+        )
     return _bounded(predicted, 1 / max(1 - question.share, LEAST_LEFT), question.measurements)
+
+
+def _as_predicted(question: Question, known: Known, predicted: Estimate) -> Known:
+    """Return ``known`` with the share that the whole bottleneck has in what ``predicted`` rests on.
+
+    A replay already leaves out what hides behind something else: there its own share of the whole is what counts.
+    """
+    run = replayable(question.measurements)
+    if run is None or predicted.change is None:
+        return known
+    whole = shorter(run, question.bottleneck, known.raw * run.workload.step_s)
+    return known if whole is None else replace(known, raw=1 - run.ratio(whole))
 
 
 def _bounded(predicted: Estimate, bound: float, measurements: Measurements) -> Estimate:
@@ -99,7 +105,11 @@ def _bounded(predicted: Estimate, bound: float, measurements: Measurements) -> E
 
 
 def _remove(question: Question) -> Estimate:
-    """Amdahl's law: ``seconds`` of the step, or a ``fraction`` of it, go away, ``low`` to ``high`` times."""
+    """``seconds`` of the step, or a ``fraction`` of it, go away, ``low`` to ``high`` times.
+
+    By replay where that gives the run as it was: what hides behind something else gains nothing. Else by Amdahl's
+    law. With ``persistent`` the replay lets workers live on; the seconds stand in where there is none.
+    """
     mean = question.measurements.number("step.mean_s")
     arguments = question.arguments
     seconds = arguments.get("seconds")
@@ -109,7 +119,18 @@ def _remove(question: Question) -> Estimate:
     low, high = arguments.get("low", 1.0), arguments.get("high", 1.0)
     if mean is None or seconds is None or low is None or high is None:
         return UNKNOWN
-    return _less(question, mean, (seconds * low, seconds * (low + high) / 2, seconds * high), "phase")
+    saved = (seconds * low, seconds * (low + high) / 2, seconds * high)
+    run = replayable(question.measurements)
+    if run is not None and arguments.get("persistent") and run.workload.feeding is not None:
+        stays = Change(persistent=True)
+        return simulated(run, question.measurements, (stays, stays, stays))
+    if run is not None:
+        least, likely, most = (
+            shorter(run, question.bottleneck, one, question.phases) for one in sorted(saved)
+        )
+        if least is not None and likely is not None and most is not None:
+            return simulated(run, question.measurements, (least, likely, most))
+    return _less(question, mean, saved, "phase")
 
 
 def _amortise(question: Question) -> Estimate:
@@ -118,8 +139,17 @@ def _amortise(question: Question) -> Estimate:
     seconds, interval, times = (question.arguments.get(name) for name in ("seconds", "interval", "times"))
     if mean is None or seconds is None or interval is None or times is None or interval <= 0 or times <= 0:
         return UNKNOWN
+    run = replayable(question.measurements)
+    change = None if run is None else _thinned(run, question, seconds / interval, times)
+    if run is not None and change is not None:
+        return simulated(run, question.measurements, (change, change, change))
     saved = seconds / interval * (1 - 1 / times)
     return _less(question, mean, (saved, saved, saved), "phase")
+
+
+def _thinned(run: Simulator, question: Question, per_step_s: float, times: float) -> Change | None:
+    """Return the change that lets the question's phases come ``times`` as seldom, None where they do not fit."""
+    return less_often(run, question.bottleneck, per_step_s, times, question.phases)
 
 
 def _less(question: Question, mean: float, saved: tuple[float, ...], basis: Basis) -> Estimate:
@@ -137,40 +167,25 @@ def _less(question: Question, mean: float, saved: tuple[float, ...], basis: Basi
 
 
 def _loader(question: Question) -> Estimate:
-    """The loader with ``workers``, its CPU and blocked times scaled by ``cpu_factor`` and ``io_factor``."""
-    workers = question.arguments.get("workers")
-    cpu, io = question.arguments.get("cpu_factor", 1.0), question.arguments.get("io_factor", 1.0)
+    """The loader with other settings, its CPU and blocked times scaled by ``cpu_factor`` and ``io_factor``."""
+    arguments = question.arguments
+    workers, persistent = arguments.get("workers"), arguments.get("persistent")
+    cpu, io = arguments.get("cpu_factor", 1.0), arguments.get("io_factor", 1.0)
     if workers is None or cpu is None or io is None:
         return UNKNOWN
     count = max(0, min(int(workers), MAX_WORKERS))
-    cpu, io = max(cpu, 0.0), max(io, 0.0)
-    measured = measured_pipeline(question.measurements)
-    if measured is None or not measured.trusted:
-        return _bracket(question, count, cpu, io)
-    return _simulated(question, measured, count, (cpu, io))
-
-
-def _simulated(
-    question: Question, measured: Measured, workers: int, factors: tuple[float, float]
-) -> Estimate:
-    """Return what the recursion gives, relative to what it gives for the current settings."""
-    now = measured.pipeline
-    changed = replace(now, workers=workers, cpu_s=now.cpu_s * factors[0], io_s=now.io_s * factors[1])
-    before, after = measured.simulate(now), measured.simulate(changed)
-    mean = question.measurements.number("step.mean_s") or measured.steady_s
-    others = mean - measured.steady_s  # starts of epochs stay as they are
-    step = measured.steady_s * after / before + others
-    least = min(step, now.step_s * measured.batch_steps + others)
-    fast = max(step * (1 - SIMULATION_ERROR), least)
-    slow = step * (1 + SIMULATION_ERROR) if step >= mean else min(step * (1 + SIMULATION_ERROR), mean)
-    wall = next_wall(question.measurements, "dataloader", mean - step)
-    at_limit = step <= least * LIMIT_REACHED
-    return Estimate(
-        speedup=Interval(low=mean / slow, likely=mean / step, high=mean / fast),
-        basis="simulation",
-        after_s=step,
-        next_wall=wall if at_limit else "dataloader",
+    run = replayable(question.measurements)
+    if run is None or run.workload.feeding is None:
+        return _bracket(question, count, max(cpu, 0.0), max(io, 0.0))
+    prefetch = arguments.get("prefetch")
+    change = Change(
+        workers=None if count == run.workload.feeding.workers else count,
+        prefetch=None if prefetch is None else max(1, int(prefetch)),
+        persistent=None if persistent is None else bool(persistent),
+        cpu_factor=max(cpu, 0.0),
+        io_factor=max(io, 0.0),
     )
+    return simulated(run, question.measurements, (change, change, change))
 
 
 def _bracket(question: Question, workers: int, cpu: float, io: float) -> Estimate:
@@ -226,8 +241,10 @@ class Model:
 
 
 MODELS: Mapping[str, Model] = {
-    "loader": Model(_loader, frozenset({"workers"}), frozenset({"cpu_factor", "io_factor"})),
-    "remove": Model(_remove, frozenset(), frozenset({"seconds", "fraction", "low", "high"})),
+    "loader": Model(
+        _loader, frozenset({"workers"}), frozenset({"cpu_factor", "io_factor", "prefetch", "persistent"})
+    ),
+    "remove": Model(_remove, frozenset(), frozenset({"seconds", "fraction", "low", "high", "persistent"})),
     "amortise": Model(_amortise, frozenset({"seconds", "interval", "times"})),
     "literature": Model(_literature),
     "none": Model(_none),

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from ..model.report import Report
 from ..resources import folder
-from . import cards, sections, view
+from . import cards, ceilings, modules, plan, ranks, sections, view
 from .text import Limits, line
 
 # A page must open at once and travel by mail; the issue asks for under 1 MB whatever the run.
@@ -77,12 +77,15 @@ def _context(report: Report, limits: Limits) -> Mapping[str, Any]:
         "time": sections.time(report, limits),
         "account": sections.account(report, limits),
         "advice": cards.cards(report, limits),
-        "ceilings": sections.table(report.ceilings, limits),
+        "plan": plan.sentence(report),
+        "ceilings": ceilings.section(report, limits),
         "findings": sections.findings(report, limits),
         "input_parts": sections.input_parts(report, limits),
         "stacks": sections.stacks(report, limits),
         "efficiency": sections.efficiency(report, limits),
-        "ranks": sections.table(report.ranks, limits),
+        "modules": modules.section(report, limits),
+        "ranks": sections.table(report.ranks, limits, most=9),
+        "heat": ranks.heat(report, limits),
         "measurements": sections.measurements(report, limits),
         "unmeasured": sections.unmeasured(report, limits),
         "environment": sections.pairs(report.environment, limits),

@@ -21,6 +21,7 @@ KEYS = (
     "step",
     "findings",
     "mitigations",
+    "plan",
     "rejected",
     "not_evaluated",
     "ceilings",

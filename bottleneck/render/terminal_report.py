@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..model.mitigation import Advice
 from ..model.report import PhaseShare, Report
-from . import view
+from . import ceilings, plan, ranks, view
 from .text import ascii_only, code_spans, line
 
 # Colours of the sixteen that every terminal has; families share one, as in report.html.
@@ -97,8 +97,14 @@ def _parts(report: Report, pen: _Pen) -> list[RenderableType]:
     parts: list[RenderableType] = [_title(report, pen), *_verdict(report, pen)]
     if view.phases(report):
         parts += [Text(), _steps_line(report, pen), *_phase_rows(report, pen)]
+    if ceilings.sentence(report):
+        parts.append(pen.say(pen.fit(ceilings.sentence(report), pen.width), "dim"))
+    if ranks.sentence(report):
+        parts.append(pen.say(pen.fit(ranks.sentence(report), pen.width), "dim"))
     if report.mitigations:
         parts += [Text(), *_mitigations(report, pen)]
+    if plan.sentence(report):
+        parts.append(pen.say(pen.fit(plan.sentence(report), pen.width), "bold"))
     return [*parts, Text(), *_footer(report, pen)]
 
 

@@ -1,6 +1,8 @@
 """Run directory <-> record: the only reader and writer of run files."""
 
-from .run import RUN_FILE, SCHEMA, load, read_json, write_json
+from .deep import ROOFLINE
+from .files import read_json, write_json
+from .run import RUN_FILE, SCHEMA, load
 from .trace import TraceTail, read_process
 
-__all__ = ["RUN_FILE", "SCHEMA", "TraceTail", "load", "read_json", "read_process", "write_json"]
+__all__ = ["ROOFLINE", "RUN_FILE", "SCHEMA", "TraceTail", "load", "read_json", "read_process", "write_json"]

@@ -2,59 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import RecordError
 from ..model.record import Failure, Outcome, ProcessRecord, RunRecord, Stacks, SystemSample
+from .deep import load_deep, load_roofline
+from .files import read_json
+from .processes import Condensing, read
 from .samples import NAME, load_samples
 from .stacks import load_stacks
-from .trace import read_process
 
 SCHEMA = 1
 RUN_FILE = "run.json"
 AGENT_ERRORS = "agent-errors.log"
-_MAX_JSON = 32 << 20
 _MOST = 1 << 60  # no count, size or time of ours is larger
 _MAX_ERRORS = 64 << 10  # each hook writes five lines at most
-_MAX_PROCESSES = 4_096
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` to ``path`` as strict JSON, whole or not at all: a temporary file, then a rename."""
-    text = json.dumps(value, indent=1, allow_nan=False, default=str)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix="." + path.name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def read_json(path: Path) -> Any:
-    """Return the JSON in ``path``.
-
-    Raises:
-        RecordError: It is missing, too large, or not JSON.
-    """
-    try:
-        if path.stat().st_size > _MAX_JSON:
-            raise RecordError(f"{path}: larger than {_MAX_JSON >> 20} MiB, so not one of ours")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordError(f"{path}: can't be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: not valid JSON ({error})") from error
-
-
-def load(folder: Path) -> RunRecord:
+def load(folder: Path, condensing: Condensing | None = None) -> RunRecord:
     """Return the record in ``folder``; what is missing or damaged in it is left out and named in ``failures``.
+
+    Args:
+        folder: A run directory.
+        condensing: What to keep of each rank where there are many; None to keep every process whole.
 
     Raises:
         RecordError: There is no run in ``folder``, or a newer version wrote it.
@@ -64,8 +36,10 @@ def load(folder: Path) -> RunRecord:
         Failure(collector=str(f["collector"]), reason=str(f["reason"])) for f in _list(run, "failures")
     ]
     failures += _agent_failures(folder)
-    processes = _processes(folder, failures)
+    found, ranks = read(folder, failures, condensing)
+    processes = tuple(sorted(found, key=lambda p: (_time(p.header, "monotonic_ns"), p.key)))
     system, stacks = _samples(folder, failures), _stacks(folder, failures)
+    deep, roofline = load_deep(folder, failures), load_roofline(folder, failures)
     return RunRecord(
         schema=int(run["schema"]),
         run_id=str(run.get("run_id", folder.name)),
@@ -77,7 +51,10 @@ def load(folder: Path) -> RunRecord:
         processes=processes,
         system=system,
         stacks=stacks,
+        deep=deep,
+        roofline=roofline,
         failures=tuple(failures),
+        ranks=ranks,
         overhead={key: float(value) for key, value in _mapping(run, "overhead").items() if _is_number(value)},
     )
 
@@ -140,27 +117,6 @@ def _list(run: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     value = run.get(key)
     wanted = {"collector", "reason"}
     return [v for v in value if isinstance(v, dict) and wanted <= set(v)] if isinstance(value, list) else []
-
-
-def _processes(folder: Path, failures: list[Failure]) -> tuple[ProcessRecord, ...]:
-    """Return every process's record, oldest first; one that can't be read becomes a failure."""
-    found = []
-    for path in sorted(folder.glob("p*-*"))[:_MAX_PROCESSES]:
-        if path.is_symlink() or not path.is_dir():
-            continue
-        try:
-            process = read_process(path)
-        except RecordError as error:
-            failures.append(Failure(collector="record", reason=str(error)))
-            continue
-        if process is not None and process.header:
-            found.append(process)
-    for process in found:
-        failures += [
-            Failure(collector=str(e.data.get("collector")), reason=str(e.data.get("reason")))
-            for e in process.told("failure")
-        ]
-    return tuple(sorted(found, key=lambda p: (_time(p.header, "monotonic_ns"), p.key)))
 
 
 def _agent_failures(folder: Path) -> list[Failure]:

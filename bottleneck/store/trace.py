@@ -9,7 +9,7 @@ import json
 import mmap
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ _HEADER = struct.Struct("<4sB3xII")
 _SPANS, _NAME, _EVENT = 1, 2, 3
 _MAX_PAYLOAD = 1 << 20  # the agent writes 41 kB at most; anything larger is damage
 _MAX_EVENTS = 5_000
+_RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _LATEST_NS = 1 << 60  # 36 years after the machine's start; a later time is damage, and its sums overflow
 _ROW = np.dtype(
     [
@@ -175,12 +176,19 @@ def _process(key: str, reading: _Reading, damage: str | None) -> ProcessRecord:
         key=key,
         pid=_integer(header.get("pid"), 0),
         ppid=_integer(header.get("ppid"), 0),
-        rank=_integer(ranks.get("RANK", ranks.get("SLURM_PROCID")), None),
+        rank=_rank(ranks, reading.events),
         header=header,
         spans=reading.spans(),
         events=tuple(reading.events),
         damage=damage,
     )
+
+
+def _rank(variables: Mapping[str, Any], events: Sequence[Event]) -> Any:
+    """Return the rank: what torch.distributed said once it was set up, else what the launcher's variables say."""
+    told = next((e.data for e in events if e.kind == "group" and e.data.get("world")), {})
+    named = [variables[name] for name in _RANK_VARIABLES if name in variables]
+    return _integer(told.get("rank"), _integer(named[0] if named else None, None))
 
 
 def _integer(value: Any, default: Any) -> Any:

@@ -270,8 +270,7 @@ TABLE = (
         "four micro-batches, and gradients are exchanged after each",
         ("ddp_no_sync", "grad_accumulation", "lora"),
         {"communication": 0.16},
-        {"step.micro_batches": 4},
-        share=0.25,
+        {"step.micro_batches": 4, "comm.exchanges": 4, "comm.transfer_frac": 0.25},
     ),
     Row(
         "llm",
@@ -279,8 +278,7 @@ TABLE = (
         "one rank has the long sequences",
         ("rank_load_balance", "length_bucketing_packing", "larger_batch_lr_scaling"),
         {"communication": 0.12},
-        {},
-        share=0.2,
+        {"straggler.cost_frac": 0.2, "straggler.constant": 1, "straggler.input_frac": 0},
     ),
     Row(
         "llm",

@@ -215,7 +215,7 @@ def test_the_whole_line_reads_for_somebody_who_never_profiled() -> None:
     assert (verdict.bottleneck, verdict.state, verdict.share) == ("cpu_preprocessing", "bottleneck", 0.71)
     assert verdict.headline == (
         "Training waits for data 71 % of the time: `RandomRotation` in `data.py:41` costs 38 ms per sample on one"
-        " core. Load in worker processes: num_workers=4. A step would then take about 24 ms instead of 83 ms."
+        " core. Load in worker processes: num_workers=3. A step would then take about 24 ms instead of 83 ms."
     )
 
 

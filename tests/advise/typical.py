@@ -20,7 +20,7 @@ _QUIET = {  # what no typical run suffers from unless a test says so
     "amp.scaler": 0, "optimizer.fused": 0, "optimizer.foreach_off": 0, "step.count": 300, "step.micro_batches": 1,
     "compile.used": 0, "compile.frames": 0, "compile.late": 0, "compile.late_frac": 0, "compile.run_frac": 0,
     "run.complete": 0, "checkpoint.count": 0, "evaluation.count": 0, "logging.calls": 0.02,
-    "gc.collections": 0.001, "gc.full_frac": 0.2,
+    "gc.collections": 0.001, "gc.full_frac": 0.2, "device.placed": 0,
     "host.throttled_frac": 0, "host.memory_frac": 0.35, "host.memory_available_bytes": 60e9,
     "host.swap_in_bytes_per_s": 0, "host.major_faults_per_s": 0, "host.memory_stall_frac": 0,
     "host.rss_growth_bytes_per_s": 0,
@@ -45,6 +45,8 @@ FACTS: Mapping[str, Values] = {
     },
     "llm": {  # fine-tuning 1.3e9 parameters in bfloat16 on 8 GPUs, AdamW, tokens from a memory map
         **_QUIET, **_LOADER, "device.is_cuda": 1, "device.is_cpu": 0, "device.memory_frac": 0.8, "ddp.world": 8,
+        "ddp.used": 1, "ddp.comm_hook": 0, "ddp.bucket_view": 1, "ddp.find_unused": 0, "comm.exchanges": 1,
+        "comm.transfer_frac": 0.02, "straggler.cost_frac": 0.01, "straggler.constant": 0, "straggler.input_frac": 0,
         "device.utilisation_frac": 0.98, "model.parameters": 1.3e9, "model.parameter_bytes": 2.6e9,
         "model.attention": 24, "model.modules": 340, "optimizer.tensors": 292, "input.batch_size": 4,
         "input.workers": 2, "input.sample_s": 0.0004, "input.batch_s": 0.002, "input.batch_cpu_s": 0.002,

@@ -1,4 +1,5 @@
-"""How right the diagnosis is on the examples: verdict, and its share against what removing the cause gains.
+"""How right the diagnosis is on the examples: verdict, its share against what removing the cause gains, and the
+step measured with the cause's resource taken away against the step of the script without the cause.
 
 Diagnosis and truth are measured in turn on the same machine: train.py under the tool, then train.py and fixed.py
 in pairs without it (``tests/planted/measure_gain.py``). ``EXAMPLES=gc,storage`` chooses; ``PAIRS`` and ``STEPS``
@@ -20,6 +21,17 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "planted"))
+
+# What is taken away to see what the planted cause costs.
+RESOURCE = {
+    "dataloader": "input",
+    "cpu_preprocessing": "input",
+    "storage": "input",
+    "logging": "logging",
+    "checkpoint": "checkpoint",
+    "evaluation": "evaluation",
+    "gc": "gc",
+}
 
 
 def diagnose(script: Path) -> dict[str, Any]:
@@ -48,9 +60,13 @@ def main() -> None:
     wanted = os.environ.get("EXAMPLES")
     pairs, steps = int(os.environ.get("PAIRS", "2")), int(os.environ.get("STEPS", "80"))
     folders = sorted(path.parent for path in (ROOT / "examples").glob("*/expected.yaml"))
-    print("| example | expected | verdict | share | gain of the fix (pairs) | off by | other load |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "| example | expected | verdict | share (from) | gain of the fix (pairs) | off by "
+        "| step without the resource | step of the fix | off by | experiments | other load |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
     right = 0
+    errors: list[float] = []
     chosen = [f for f in folders if wanted is None or f.name in wanted.split(",")]
     for folder in chosen:
         expected = yaml.safe_load((folder / "expected.yaml").read_text(encoding="utf-8"))
@@ -58,7 +74,35 @@ def main() -> None:
         psutil.cpu_percent()
         truth = measure(folder, pairs, steps, 20)
         right += row(folder.name, expected, report, truth)
+        error = ceiling(expected, report, truth)[1]
+        errors += [] if error is None else [abs(error)]
     print(f"\n{right} of {len(chosen)} verdicts right")
+    if errors:
+        middle, high = (percentile(errors, part) for part in (0.5, 0.9))
+        print(f"{len(errors)} ceilings: median error {middle:.0%}, 90th percentile {high:.0%}")
+
+
+def percentile(values: list[float], part: float) -> float:
+    """Return the value that ``part`` of ``values`` do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, round(part * (len(ordered) - 1)))]
+
+
+def ceiling(
+    expected: dict[str, Any], report: dict[str, Any], truth: dict[str, Any]
+) -> tuple[dict[str, Any], float | None]:
+    """Return the row of the cause's resource, and its step over the fixed script's, minus one, where measured."""
+    resource = RESOURCE.get(expected["bottleneck"])
+    row = next((row for row in report["ceilings"] if row["resource"] == resource), {})
+    without = row.get("without_s")
+    if row.get("state") != "measured" or not without or expected.get("healthy"):
+        return row, None
+    return row, without / truth["fixed"]["mean_s"] - 1
+
+
+def experiments_s(report: dict[str, Any]) -> float:
+    """Return how long the experiments took."""
+    return float(sum(line["seconds"] for line in report["run"]["account"] if line["name"] == "experiments"))
 
 
 def row(name: str, expected: dict[str, Any], report: dict[str, Any], truth: dict[str, Any]) -> bool:
@@ -72,9 +116,14 @@ def row(name: str, expected: dict[str, Any], report: dict[str, Any], truth: dict
     foreign = report["measurements"].get("host.foreign_cores", {}).get("value")
     load = "?" if foreign is None else f"{foreign:.2f}"
     said = f"{verdict['bottleneck']}{' (healthy)' if healthy else ''}{'' if ok else ' WRONG'}"
+    found, error = ceiling(expected, report, truth)
+    without = f"{found['without_s'] * 1e3:.1f} ms" if found.get("without_s") else found.get("reason") or "-"
+    off = "-" if error is None else f"{error:+.0%}"
+    basis = "" if healthy else f" ({verdict['share_basis']})"
     print(
-        f"| {name} | {expected['bottleneck']} | {said} | {share:.0%} | {gain:.0%} ({low:.0%} to {high:.0%}) "
-        f"| {(share - gain) * 100:+.0f} | {load} |",
+        f"| {name} | {expected['bottleneck']} | {said} | {share:.0%}{basis} | {gain:.0%} ({low:.0%} to {high:.0%}) "
+        f"| {(share - gain) * 100:+.0f} | {without} | {truth['fixed']['mean_s'] * 1e3:.1f} ms | {off} "
+        f"| {experiments_s(report):.0f} s | {load} |",
         flush=True,
     )
     return ok

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from trainbottleneck.model.span import Kind
+from trainbottleneck.store import load
 
-from .runs import Ran, alike, diagnose, plain
+from .runs import Ran, alike, diagnose, plain, write
 
 SCRIPTS = Path(__file__).parent / "scripts"
 
@@ -72,3 +76,24 @@ def test_a4_a12_uncaught_errors_in_threads_workers_and_backward_read_as_without_
 def test_a4_a_traceback_that_the_script_prints_itself_has_no_frame_of_ours(failing: tuple[Ran, Ran]) -> None:
     expected, found = failing
     assert found.err == expected.err
+
+
+@pytest.mark.slow
+def test_moving_the_wrapper_to_the_outermost_classes_is_not_noticed(tmp_path: Path) -> None:
+    """torch.fx, TorchScript, pickling by reference and by value, copies and Dynamo find what they find without us."""
+    found = alike(tmp_path, {"train.py": _text("outermost.py")}, ["train.py"])
+    assert found.code == 0
+
+
+@pytest.mark.slow
+def test_outermost_calls_are_counted_exactly_after_the_wrapper_moved(tmp_path: Path) -> None:
+    work = write(tmp_path, {"train.py": _text("outermost.py")})
+    found = diagnose(["train.py", "count"], work, {"SHOW": "1"})
+    assert b"moved True True" in found.out
+    calls = ast.literal_eval(found.out.decode().rsplit("calls ", 1)[1])
+    assert found.run is not None and calls["Late"] == 3
+    seen: Counter[str] = Counter()
+    for process in load(found.run).processes:
+        forward = process.spans.where(process.spans.kind == Kind.FORWARD)
+        seen.update(process.spans.names[number] for number in forward.name.tolist())
+    assert {name: seen[name] for name in calls} == calls

@@ -76,7 +76,8 @@ def diagnose(target: Sequence[str], folder: Path, *options: str) -> Ran:
     """Run ``bottleneck diagnose [options] target``."""
     folder.mkdir(parents=True, exist_ok=True)
     run = folder / "run"
-    command = [sys.executable, "-m", "trainbottleneck", "diagnose", "--no-stacks", "-o", str(run)]
+    command = [sys.executable, "-m", "trainbottleneck", "diagnose", "--no-stacks", "--no-experiments"]
+    command += ["-o", str(run)]
     done = execute([*command, *options, *target], folder)
     return Ran(done.returncode, done.stdout, done.stderr, run, truths(folder))
 

@@ -7,9 +7,9 @@ from build import measurements
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trainbottleneck.model.measurement import Measurements
-from trainbottleneck.predict.loader import step_time
+from trainbottleneck.predict.change import Change
 from trainbottleneck.predict.models import MODELS, Estimate, Published, Question, estimate
-from trainbottleneck.predict.pipeline import measured_pipeline
+from trainbottleneck.predict.summary import simulated_run
 
 STEP = {"step.mean_s": 0.1, "step.checkpoint_s": 0.04, "step.forward_s": 0.02, "step.backward_s": 0.03}
 LOADER = {
@@ -135,10 +135,13 @@ def test_measured_contention_is_taken_out_before_it_is_put_in_again() -> None:
         "host.usable_cores": 2,
         "compute.cores": 2,
     }
-    measured = measured_pipeline(measurements(crowded))
-    assert measured is not None
-    assert measured.pipeline.cpu_s < 0.1
-    assert step_time(measured.pipeline) == pytest.approx(0.05, rel=0.05)
+    run = simulated_run(measurements(crowded))
+    assert run is not None
+    assert run.step_s() == pytest.approx(0.05, rel=0.05)
+    alone = simulated_run(measurements({**crowded, "host.usable_cores": 64}))
+    assert alone is not None
+    fewer = Change(workers=1)  # on crowded cores one worker of two takes less than half the rate away
+    assert run.ratio(fewer) < alone.ratio(fewer)
 
 
 def test_published_gains_of_a_phase_go_through_its_share() -> None:

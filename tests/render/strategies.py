@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from trainbottleneck.model.finding import Evidence, Finding, Interval
 from trainbottleneck.model.mitigation import Advice, Rejected
-from trainbottleneck.model.report import PHASES, PhaseShare, Report, StepSummary, Unmeasured, Verdict
+from trainbottleneck.model.report import PHASES, PhaseShare, Plan, Report, StepSummary, Unmeasured, Verdict
 
 NASTY = (
     "</script><script>x",
@@ -162,6 +162,15 @@ reports = st.builds(
     mitigations=_tuple_of(advice),
     rejected=_tuple_of(st.builds(Rejected, id=texts, title=texts, bottleneck=texts, reason=texts)),
     not_evaluated=_tuple_of(st.builds(Unmeasured, what=texts, reason=texts)),
+    plan=st.none()
+    | st.builds(
+        Plan,
+        advice=several,
+        speedup=st.builds(Interval, low=floats, likely=floats, high=floats),
+        after_s=floats,
+        basis=texts,
+        next_wall=st.none() | texts,
+    ),
     ceilings=_tuple_of(mappings()),
     efficiency=mappings("value", "unit", "note"),
     ranks=_tuple_of(mappings("rank", "step_s")),

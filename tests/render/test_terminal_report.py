@@ -34,7 +34,7 @@ def test_tells_verdict_shares_gains_and_costs() -> None:
         "Data wait 71 % 58.9 ms",
         "Make batches in 6 worker processes 3.4×",
         "simulated 2.9 to 3.5×; effort: a setting; risk: Random numbers",
-        "Not measured (4): GPU utilisation",
+        "Not measured (3): GPU utilisation",
         "Cost of measuring: 0.2 % of a step (210 µs)",
     ):
         assert part in text

@@ -238,7 +238,9 @@ def worker_errors():
                 pass
         except ValueError as error:
             print(type(error).__name__, error)
-        except RuntimeError as error:  # torch has two texts for it, by the moment at which the worker's end is seen
+        except (
+            RuntimeError
+        ) as error:  # torch has two texts for it, by the moment at which the worker's end is seen
             print(type(error).__name__, re.sub(r"(DataLoader worker).*", r"\1", str(error), flags=re.DOTALL))
 
 

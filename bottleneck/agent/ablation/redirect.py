@@ -1,0 +1,113 @@
+"""Sends everything the script writes to a scratch folder: from the first experiment to the end of the process.
+
+Out of reach, because none of it passes Python's functions in this process: what other processes write (loader
+workers that run already, programs the script starts), and libraries that open files for writing in C (HDF5, Arrow).
+Files that are open already are followed whoever writes to them, as their descriptors are turned to copies.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from ..hooks import Hooks, dress
+from . import folders, writing
+from .arm import Refused
+from .descriptors import Descriptors
+from .overlay import Overlay
+
+_KEPT = {
+    "posix",
+    "nt",
+    "_io",
+    "_frozen_importlib",
+    "_frozen_importlib_external",
+    "importlib._bootstrap_external",
+}
+_OURS = __name__.partition(".ablation")[0]  # its own names for the real functions stay
+_LEAST_FREE = 1 << 30  # bytes: a script whose disk fills up fails
+
+
+class Redirect:
+    """All that stands between the script and its files."""
+
+    def __init__(self, torch: Any, hooks: Hooks, recorder: Any, scratch: str) -> None:
+        """Patch nothing yet."""
+        self.torch = torch
+        self.hooks = hooks
+        self.recorder = recorder
+        self.scratch = scratch
+        self.replaced: dict[int, tuple[Any, Any]] = {}
+
+    def start(self) -> None:
+        """Redirect from now on.
+
+        Raises:
+            Refused: Something of the script's could not be kept from its real place.
+        """
+        overlay = Overlay(self.recorder.run, self.scratch)
+        if shutil.disk_usage(overlay.root).free < _LEAST_FREE:
+            raise Refused("there is too little free space for what the script would save")
+        descriptors = Descriptors(overlay)
+        descriptors.check()
+        for owner, name, make in (*folders.READING, *folders.CHANGING, *writing.OPENING):
+            original = getattr(owner, name, None)
+            if original is not None:
+                self._replace(owner, name, dress(make(overlay, original), original))
+        writing.install(overlay, self.torch, self._replace)
+        self._replace_copies()
+        self._replace_defaults()
+        self.hooks.patch(sys, "dont_write_bytecode", True)
+        if hasattr(shutil, "_use_fd_functions"):  # rmtree by descriptors of folders would pass us by
+            self.hooks.patch(shutil, "_use_fd_functions", False)
+        self.hooks.on_undo(descriptors.undo)
+        descriptors.turn()
+
+    def _replace(self, owner: Any, name: str, replacement: Any) -> None:
+        """Patch ``owner.name`` and remember it, to find its other names."""
+        original = getattr(owner, name)
+        self.hooks.patch(owner, name, replacement)
+        self.replaced[id(original)] = (original, replacement)
+
+    def _replace_copies(self) -> None:
+        """Patch every other name that a module gave to a function that is patched (``from os import replace``)."""
+        for name, module in list(sys.modules.items()):
+            if module is None or name in _KEPT or name.startswith(_OURS) or not isinstance(module, type(sys)):
+                continue
+            for attribute, value in list(vars(module).items()):
+                found = self.replaced.get(id(value))
+                if found is not None and found[0] is value:
+                    self.hooks.patch(module, attribute, found[1])
+        accessor: Any = getattr(sys.modules.get("pathlib"), "_NormalAccessor", None)  # Python 3.10
+        for attribute, value in list(vars(accessor).items()) if accessor is not None else ():
+            found = self.replaced.get(id(getattr(value, "__func__", value)))
+            if found is not None:
+                self.hooks.patch(accessor, attribute, staticmethod(found[1]))
+
+    def _replace_defaults(self) -> None:
+        """Let temporary files and log files that exist already use what is patched."""
+        closer: Any = getattr(tempfile, "_TemporaryFileCloser", None)
+        for function in vars(closer).values() if closer is not None else ():
+            defaults = getattr(function, "__defaults__", None)
+            if defaults and any(id(value) in self.replaced for value in defaults):
+                self._set(function, "__defaults__", tuple(self._now(value) for value in defaults))
+        for one in gc.get_objects():
+            if issubclass(type(one), logging.FileHandler) and "_builtin_open" in vars(one):
+                self._set(one, "_builtin_open", self._now(one._builtin_open))
+
+    def _now(self, value: Any) -> Any:
+        """Return what ``value`` is replaced by, if it is."""
+        found = self.replaced.get(id(value))
+        return value if found is None else found[1]
+
+    def _set(self, owner: Any, name: str, value: Any) -> None:
+        """Set an attribute until all is undone."""
+        before = getattr(owner, name)
+        setattr(owner, name, value)
+        undo: Callable[[], None] = lambda: setattr(owner, name, before)  # noqa: E731
+        self.hooks.on_undo(undo)

@@ -1,0 +1,78 @@
+"""Tells, while operators are counted, in which phase and module the thread is: nothing is attached to the modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+_MAX_MODULES = 5_000
+_MAX_SEQUENCES = 200_000
+
+
+class Place:
+    """Where the training is: phase by what is running, module by the calls under way.
+
+    A backward operator belongs to the module whose forward made its node: autograd numbers nodes in order, and the
+    number of the node that a forward operator has just made is the last one given out.
+    """
+
+    def __init__(self, torch: Any, in_optimizer: Callable[[], bool], in_batch: Callable[[], bool]) -> None:
+        """Ask ``in_optimizer`` and ``in_batch`` whether an update or the making of a batch is under way."""
+        self.in_optimizer = in_optimizer
+        self.in_batch = in_batch
+        self.stack: list[str] = []
+        self.names: dict[int, str] = {}
+        self.roots: list[Any] = []
+        self.parameters: dict[str, int] = {}
+        self.classes: dict[str, str] = {}
+        self.calls: dict[str, int] = {}
+        self.sequences: dict[int, str] = {}
+        self._node = getattr(torch._C, "_current_autograd_node", lambda: None)
+        self._sequence = getattr(torch._C._autograd, "_get_sequence_nr", lambda: 0)
+
+    def wrap(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``nn.Module.__call__`` (``call``) that keeps ``stack``."""
+
+        def tracked(module: Any, *args: Any, **kwargs: Any) -> Any:
+            name = self.names.get(id(module))
+            if name is None:
+                name = self._learn(module)
+            self.stack.append(name)
+            self.calls[name] = self.calls.get(name, 0) + 1
+            depth = len(self.stack)
+            try:
+                return call(module, *args, **kwargs)
+            finally:
+                del self.stack[depth - 1 :]
+
+        return tracked
+
+    def here(self) -> tuple[str, str]:
+        """Return phase ("forward", "backward", "optimizer", "input", "other") and module ("" for none)."""
+        if self.in_optimizer():
+            return "optimizer", ""
+        if self.in_batch():
+            return "input", ""
+        node = self._node()
+        if node is not None:
+            return "backward", self.sequences.get(node._sequence_nr(), "")
+        if not self.stack:
+            return "other", ""
+        if len(self.sequences) < _MAX_SEQUENCES:
+            self.sequences[self._sequence() - 1] = self.stack[-1]
+        return "forward", self.stack[-1]
+
+    def _learn(self, module: Any) -> str:
+        """Return the name of a module that is new: an outermost one brings the names of all below it."""
+        if self.stack or len(self.names) >= _MAX_MODULES:
+            return self.stack[-1] if self.stack else ""
+        prefix = type(module).__name__ + (f"#{len(self.roots)}" if self.roots else "")
+        self.roots.append(module)
+        for name, below in module.named_modules():
+            if len(self.names) >= _MAX_MODULES:
+                break
+            full = f"{prefix}.{name}" if name else prefix
+            self.names[id(below)] = full
+            self.classes[full] = type(below).__name__
+            self.parameters[full] = sum(p.numel() for p in below.parameters(recurse=False))
+        return self.names[id(module)]

@@ -1,0 +1,1 @@
+"""Many ranks: each condensed on its own, then compared. Cost is linear in ranks, memory bounded."""

@@ -1,0 +1,349 @@
+"""What limits the model's own time: arithmetic, memory or issuing operators, against what the machine can do."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..model.record import ProcessRecord, RunRecord
+from ..model.span import Kind
+from .nesting import outermost
+from .operators import (
+    Limit,
+    Operator,
+    Roofs,
+    limit_of,
+    read_operators,
+    read_roofs,
+    roof_times,
+    seconds_by_limit,
+)
+from .phases import COLUMN
+from .timeline import Timeline
+from .values import Values
+
+_MODEL = ("forward", "backward")
+_AREA = (
+    "placed",
+    "maths_frac",
+    "bandwidth_frac",
+    "overhead_frac",
+    "unplaced_frac",
+    "mfu_frac",
+    "flops_per_step",
+)
+_MEMORY = (
+    "memory.weights_bytes",
+    "memory.gradients_bytes",
+    "memory.optimizer_bytes",
+    "memory.peak_bytes",
+    "memory.retries",
+)
+_SHOWN = 3  # names in a sentence
+_ROWS = 40  # operators in the report's table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """A step's operators and the roofs they are held against.
+
+    Attributes:
+        operators: Per counted block.
+        updates: Counted blocks (of one update by each optimizer) in a training step.
+        model_s: Forward and backward of such a block, undisturbed.
+        own: Roofs with the training's number of threads.
+        best: Roofs with all cores.
+        tf32: Products of float32 may run in TF32.
+        unique_bytes: Distinct memory touched by one counted block.
+        modules: Rows of (name, class, parameters, calls).
+    """
+
+    operators: tuple[Operator, ...]
+    updates: float
+    model_s: float
+    own: Roofs | None
+    best: Roofs | None
+    tf32: bool
+    unique_bytes: float
+    modules: tuple[tuple[str, str, float, float], ...]
+
+
+def read_counted(record: RunRecord, timeline: Timeline) -> Counted | None:
+    """Return what the deep window counted in the training process of ``timeline``; None where there is nothing."""
+    told: Any = record.deep.get(timeline.trainer.process.pid)
+    counted = told.get("counted") if isinstance(told, Mapping) else None
+    if not isinstance(counted, Mapping) or counted.get("complete") is not True:
+        return None
+    operators = read_operators(counted)
+    process = next((p for p in record.processes if p.key == timeline.trainer.process.key), None)
+    if not operators or process is None:
+        return None
+    device = "cuda" if any(o.device == "cuda" for o in operators) else "cpu"
+    touched = [b for b in _list(counted.get("unique_bytes")) if isinstance(b, int) and b >= 0]
+    return Counted(
+        operators=operators,
+        updates=_updates(timeline)
+        / max(1.0, float(told["unit"]) if isinstance(told.get("unit"), int) else 1.0),
+        model_s=_model_seconds(counted, process, timeline),
+        own=read_roofs(record.roofline.get("own"), device),
+        best=read_roofs(record.roofline.get("all"), device),
+        tf32=counted.get("tf32") is True,
+        unique_bytes=float(np.median(touched)) if touched else 0.0,
+        modules=tuple(_module_rows(_list(counted.get("modules")))),
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    """Return ``value`` where it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def _module_rows(rows: Sequence[Any]) -> list[tuple[str, str, float, float]]:
+    """Return the rows that are (text, text, number, number)."""
+    wanted = (str, str, int, int)
+    kept = [r for r in rows if isinstance(r, list) and len(r) == len(wanted)]
+    whole = [r for r in kept if all(isinstance(v, kind) for v, kind in zip(r, wanted, strict=True))]
+    return [(r[0], r[1], float(r[2]), float(r[3])) for r in whole]
+
+
+def _updates(timeline: Timeline) -> float:
+    """Return how many optimizer steps a training step has, mean."""
+    spans = timeline.trainer.spans
+    ends = spans.end_ns[outermost(spans, Kind.OPTIMIZER)]
+    first, last = timeline.bounds_ns[[0, -1]]
+    count = int(np.count_nonzero((ends > first) & (ends <= last)))
+    return max(1.0, count / max(1, len(timeline.totals)))
+
+
+def analyse(record: RunRecord, timeline: Timeline, values: Values) -> None:
+    """Give the ``device.*`` measurements of the deep window, and what memory holds."""
+    _memory(record, timeline, values)
+    counted = read_counted(record, timeline)
+    if counted is None:
+        values.give("device.placed", 0.0)
+        for name in _AREA[1:]:
+            values.lack(f"device.{name}", "no deep window counted the operators of a step")
+        return
+    _totals(counted, values)
+    placed = counted.own is not None and _place(counted, timeline, values)
+    values.give("device.placed", float(placed))
+    _machine(counted, values)
+
+
+def _totals(counted: Counted, values: Values) -> None:
+    """Give operators, FLOPs and bytes of a training step, data loading in the process left out."""
+    kept = [o for o in counted.operators if o.phase != "input"]
+    flops = sum(o.flops for o in kept) * counted.updates
+    moved = sum(o.bytes for o in kept) * counted.updates
+    values.give("device.operators", sum(o.calls for o in kept) * counted.updates)
+    values.give("device.flops_per_step", flops)
+    low = min(moved, counted.unique_bytes * counted.updates)
+    values.give("device.bytes_per_step", moved, interval=(low, moved))
+    mean = values.number("step.mean_s")
+    if mean:
+        values.give("device.flops_per_s", flops / mean)
+
+
+def _place(counted: Counted, timeline: Timeline, values: Values) -> bool:
+    """Give the shares by what limits; return False where the times of operators are not those of the device."""
+    share, spent = values.number("compute.model_frac"), counted.model_s
+    if any(o.device == "cuda" for o in counted.operators):
+        for name in _AREA[1:5]:
+            values.lack(
+                f"device.{name}", "on a GPU the host's time of an operator says nothing about the device"
+            )
+        return False
+    if (values.number("ddp.world") or 1) > 1:
+        for name in _AREA[1:5]:
+            values.lack(f"device.{name}", "with several ranks backward contains the waiting for others")
+        return False
+    if not share or not spent or counted.own is None:
+        return False
+    model = [o for o in counted.operators if o.phase in _MODEL]
+    work = seconds_by_limit(model, counted.own, counted.tf32)
+    placed = work["maths"] + work["bandwidth"] + work["unplaced"]
+    scale = share / max(spent, placed)
+    overhead = min(max(0.0, spent - placed), _most_overhead(model, counted.own, values) / counted.updates)
+    values.give("device.maths_frac", work["maths"] * scale)
+    values.give("device.bandwidth_frac", work["bandwidth"] * scale)
+    values.give("device.overhead_frac", overhead * scale)
+    values.give("device.unplaced_frac", max(0.0, share - (placed - work["unplaced"] + overhead) * scale))
+    double = sum(o.seconds for o in model if o.dtype == "float64")
+    values.give("device.double_frac", double * scale)
+    _rates(model, counted, values)
+    _largest(model, counted, scale, values)
+    _update(counted, values)
+    return True
+
+
+def _model_seconds(told: Mapping[str, Any], process: ProcessRecord, timeline: Timeline) -> float:
+    """Return forward and backward of one block of updates, median of the steps between the counted ones.
+
+    Time in which the thread waited for a core is left out, as it is of operators. Without such steps it is that
+    of the observed ones, which the machine may have treated otherwise.
+    """
+    spans = process.spans
+    kept = np.concatenate(
+        [np.arange(len(spans))[outermost(spans, kind)] for kind in (Kind.FORWARD, Kind.BACKWARD)]
+    )
+    start, end = spans.start_ns[kept], spans.end_ns[kept]
+    found = []
+    for edges in _list(told.get("bare_ns")):
+        if not (isinstance(edges, list) and len(edges) == 3 and all(isinstance(e, int) for e in edges)):
+            continue
+        first, last, waited = edges
+        inside = (start >= first) & (end <= last)
+        running = 1.0 - min(max(waited / max(1, last - first), 0.0), 1.0)
+        found.append(float((end[inside] - start[inside]).sum()) * running / 1e9)
+    if any(found):
+        return float(statistics.median(found))
+    phases = timeline.phase_ns()[timeline.steady.timed]
+    if not len(phases):
+        return 0.0
+    model = phases[:, COLUMN["forward"]] + phases[:, COLUMN["backward"]]
+    return float(np.median(model)) / 1e9
+
+
+# The dearest kinds of operators on a few numbers cost four times the probe's (see rules/bottlenecks/host_overhead):
+# what a step takes beyond that, and beyond its operators, is neither dispatch nor work of theirs.
+_DEAREST = 4.0
+
+
+def _most_overhead(model: Sequence[Operator], roofs: Roofs, values: Values) -> float:
+    """Return the most that issuing the operators of a training step can cost, forward and backward."""
+    nodes, tiny = values.number("host.backward_nodes"), values.number("host.tiny_node_s")
+    if nodes and tiny:
+        return _DEAREST * nodes * tiny
+    # A node stands for an operator forward and about one backward, whose probe is the launch of one alone.
+    return 2 * _DEAREST * roofs.launch_s * sum(o.calls for o in model)
+
+
+def _rates(model: Sequence[Operator], counted: Counted, values: Values) -> None:
+    """Give how near the limited operators come to their roof."""
+    assert counted.own is not None
+    limits: dict[Limit, list[Operator]] = {}
+    for o in model:
+        limits.setdefault(limit_of(o, counted.own, counted.tf32), []).append(o)
+    maths, moving = limits.get("maths", []), limits.get("bandwidth", [])
+    rate = counted.own.flops_per_s.get(_main_dtype(counted))
+    seconds = sum(o.seconds for o in maths)
+    if rate and seconds:
+        values.give("device.maths_rate_frac", sum(o.flops for o in maths) / seconds / rate)
+    seconds = sum(o.seconds for o in moving)
+    if seconds:
+        moved = sum(o.bytes for o in moving) / seconds
+        values.give("device.bandwidth_rate_frac", moved / counted.own.bytes_per_s)
+
+
+def _largest(model: Sequence[Operator], counted: Counted, scale: float, values: Values) -> None:
+    """Give the names of the operators that take most of what limits most."""
+    assert counted.own is not None
+    found = seconds_by_limit(model, counted.own, counted.tf32)
+    limits: tuple[Limit, ...] = ("maths", "bandwidth", "unplaced")
+    top = max(limits, key=lambda limit: found[limit])
+    names: Counter[str] = Counter()
+    for o in model:
+        if limit_of(o, counted.own, counted.tf32) == top:
+            names[o.name] += o.seconds * scale  # type: ignore[assignment]
+    parts = [
+        f"{name} {share:.0%}".replace("%", " %") for name, share in names.most_common(_SHOWN) if share >= 0.01
+    ]
+    values.label("device.largest", ", ".join(parts))
+
+
+def _update(counted: Counted, values: Values) -> None:
+    """Give the part of the optimizer's time that its bytes need."""
+    spent = values.number("step.optimizer_s")
+    moved = sum(o.bytes for o in counted.operators if o.phase == "optimizer") * counted.updates
+    if spent and counted.own is not None and moved:
+        values.give("optimizer.floor_frac", min(1.0, moved / counted.own.bytes_per_s / spent))
+
+
+def _main_dtype(counted: Counted) -> str:
+    """Return the dtype in which most of the step's FLOPs are done."""
+    flops: dict[str, float] = {}
+    for o in counted.operators:
+        flops[o.dtype] = flops.get(o.dtype, 0.0) + o.flops
+    best = max(flops, key=lambda name: flops[name], default="")
+    if not flops.get(best):  # no products at all: what the tensors are made of
+        best = Counter(o.dtype for o in counted.operators if o.dtype).most_common(1)[0][0] if flops else ""
+    best = best or "float32"
+    on_gpu = any(o.device == "cuda" for o in counted.operators)
+    return "tf32" if counted.tf32 and on_gpu and best == "float32" else best
+
+
+def _machine(counted: Counted, values: Values) -> None:
+    """Give the roofs, and the utilisation of the whole machine."""
+    own, best = counted.own, counted.best
+    if own is None or best is None:
+        values.lack("device.mfu_frac", "the probes of this machine gave nothing")
+        return
+    name = _main_dtype(counted)
+    peak, mine = best.flops_per_s.get(name), own.flops_per_s.get(name)
+    values.give("device.peak_flops_per_s", peak)
+    values.give("device.peak_bytes_per_s", best.bytes_per_s)
+    values.give("device.launch_probe_s", own.launch_s)
+    if peak and mine:
+        values.give("device.threads_frac", min(1.0, mine / peak))
+    values.give("device.threads_bandwidth_frac", min(1.0, own.bytes_per_s / best.bytes_per_s))
+    done = values.number("device.flops_per_s")
+    if peak and done is not None:
+        values.give("device.mfu_frac", done / peak)
+    single, double = (own.flops_per_s.get(n) for n in ("float32", "float64"))
+    if single and double:
+        values.give("device.double_cost", max(1.0, single / double))
+
+
+def rows(counted: Counted) -> list[dict[str, Any]]:
+    """Return the operators that take most time, each with its rate, intensity, limit and nearness to its roof.
+
+    ``roof_frac`` is the least time this machine needs for its arithmetic or its bytes over the time it took.
+    """
+    ordered = sorted(counted.operators, key=lambda o: (-o.seconds, o.phase, o.name, o.dims, o.module))
+    return [_row(o, counted) for o in ordered[:_ROWS] if o.seconds > 0]
+
+
+def _row(operator: Operator, counted: Counted) -> dict[str, Any]:
+    """Return one operator as plain values."""
+    row: dict[str, Any] = {
+        "operator": operator.name,
+        "shapes": operator.dims,
+        "dtype": operator.dtype,
+        "phase": operator.phase,
+        "module": operator.module,
+        "calls": operator.calls,
+        "seconds": operator.seconds,
+        "flops_per_s": operator.flops / operator.seconds,
+        "bytes": operator.bytes,
+        "unique_bytes": operator.unique_bytes,
+        "intensity": operator.flops / operator.bytes if operator.bytes else 0.0,
+    }
+    if counted.own is not None and operator.device == "cpu":
+        row["limit"] = limit_of(operator, counted.own, counted.tf32)
+        row["roof_frac"] = min(1.0, max(roof_times(operator, counted.own, counted.tf32)) / operator.seconds)
+    return row
+
+
+def _memory(record: RunRecord, timeline: Timeline, values: Values) -> None:
+    """Give what memory holds."""
+    told: Any = record.deep.get(timeline.trainer.process.pid)
+    found = told.get("memory") if isinstance(told, Mapping) else None
+    if not isinstance(found, Mapping):
+        values.lack("memory", "no deep window looked at the tensors")
+        return
+    number = {k: float(v) for k, v in found.items() if isinstance(v, (int, float)) and 0 <= v < 1e18}
+    for identifier in _MEMORY:
+        values.give(identifier, number.get(identifier.removeprefix("memory.")))
+    known = [number.get(n) for n in ("weights_bytes", "gradients_bytes", "optimizer_bytes")]
+    peak, total = number.get("peak_bytes"), number.get("total_bytes")
+    if peak is None:
+        values.lack("memory", "the allocator of the CPU tells no peak")
+    elif None not in known:
+        values.give("memory.rest_bytes", max(0.0, peak - sum(k or 0.0 for k in known)))
+    if total:
+        values.give("memory.fragmented_frac", number.get("inactive_bytes", 0.0) / total)

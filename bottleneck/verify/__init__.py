@@ -1,0 +1,1 @@
+"""Experiments: what to compare, for how long, and what the comparison says. Pure."""

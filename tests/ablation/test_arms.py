@@ -1,0 +1,175 @@
+"""Each experiment removes its resource and nothing else, and gives it back."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import pytest
+from trainbottleneck.model.span import Kind
+
+from .runs import Ran, in_turn, order, run
+
+# Every part sleeps, so that a busy machine changes no ratio.
+ALL = """
+    class Sleepy:
+        def __getstate__(self):
+            time.sleep(0.006)
+            return {}
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            time.sleep(0.004)
+
+    log = logging.getLogger("script")
+    log.addHandler(Handler())
+    log.propagate = False
+    gc.freeze()  # else a collection takes longer than the step
+    gc.callbacks.append(lambda phase, info: time.sleep(0.005) if phase == "start" and info["generation"] == 2 else None)
+    held_out = DataLoader(Items(40), batch_size=4)
+    state = {"model": model.state_dict(), "sleepy": Sleepy()}
+    n = 0
+    for x, y in DataLoader(Items(s=0.002), batch_size=4):
+        loss = step(x, y)
+        n += 1
+        log.warning("step %d", n)
+        torch.save(state, "last.pt")
+        gc.collect()
+        if n % 5 == 0:
+            model.eval()
+            with torch.no_grad():
+                for a, b in held_out:
+                    model(a)
+                    time.sleep(0.004)
+            model.train()
+"""
+PARTS_MS = {"input": 8.0, "logging": 4.0, "checkpoint": 6.0, "gc": 5.0, "evaluation": 9 * 4 / 5}
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Run all experiments on one script, one after the other."""
+    orders = in_turn(
+        *(order(arm, wash=10 if arm == "input" else 5) for arm in PARTS_MS),
+        order("slow:data_wait", wash=2, eps_s=0.01),
+        order("slow:forward", wash=2, eps_s=0.01),
+        order("slow:other", wash=2, eps_s=0.01),
+        order("slow:fetch", wash=2, eps_s=0.01),
+        order("transfer", wash=2),
+        order("sync"),
+        order("collectives"),
+        order("loader_alone", wash=2, block=20),
+    )
+    ran = run(tmp_path_factory.mktemp("every"), ALL, orders)
+    assert not ran.trouble()
+    return ran
+
+
+def _part_ms(ran: Ran, arm: str) -> float:
+    """Return what a part took; writing a file takes longer than the sleep in it, and was timed."""
+    spans = ran.record.spans.of(Kind.SAVE)
+    return float((spans.end_ns - spans.start_ns)[:50].mean()) / 1e6 if arm == "checkpoint" else PARTS_MS[arm]
+
+
+@pytest.mark.parametrize("arm", PARTS_MS)
+def test_blocks_without_a_resource_are_shorter_by_what_it_took(every: Ran, arm: str) -> None:
+    assert every.ended(arm)["state"] == "done"
+    asis, without = every.step_ms(arm)
+    assert len(asis) == len(without) == 2
+    whole = statistics.fmean(asis)
+    assert abs(whole - statistics.fmean(without) - _part_ms(every, arm)) < 0.1 * whole
+    assert abs(asis[0] - asis[1]) < 0.1 * whole  # given back
+
+
+@pytest.mark.parametrize("phase", ["data_wait", "forward", "other", "fetch"])
+def test_a_phase_that_is_slowed_makes_the_step_longer_by_as_much(every: Ran, phase: str) -> None:
+    asis, slowed = every.step_ms("slow:" + phase)
+    assert every.ended("slow:" + phase)["state"] == "done"
+    assert abs(statistics.fmean(slowed) - statistics.fmean(asis) - 10.0) < 0.1 * statistics.fmean(asis)
+
+
+def test_the_loader_alone_is_as_fast_as_its_batches_are_made(every: Ran) -> None:
+    assert every.ended("loader_alone")["state"] == "done"
+    asis, alone = every.step_ms("loader_alone")
+    assert asis == [] and alone == [pytest.approx(8.0, rel=0.1)]
+
+
+@pytest.mark.parametrize(
+    ("arm", "reason"),
+    [
+        ("transfer", "no batch is copied to a device"),
+        ("sync", "the script trains on the CPU, where nothing is waited for"),
+        ("collectives", "there is one process: nothing is exchanged"),
+    ],
+)
+def test_what_a_script_does_not_have_is_refused(every: Ran, arm: str, reason: str) -> None:
+    told = every.ended(arm)
+    assert (told["state"], told["reason"]) == ("refused", reason)
+
+
+def test_the_fingerprint_tells_what_a_step_did(every: Ran) -> None:
+    told = every.ended("input")["fingerprint"]
+    for sort in ("as_is", "without"):
+        assert told[sort]["steps"] == told[sort]["forwards"] == told[sort]["batches"] == 20
+    assert told["replayed"] == 8
+
+
+def test_the_first_experiment_is_told_once_and_the_script_ends_without_a_word(every: Ran) -> None:
+    (told,) = every.record.told("experiments")
+    assert told.data == {"steps": 60}
+    assert not every.err and every.record.told("stop")
+
+
+EPOCHS = """
+    loader = DataLoader(Items(80, s=0.005), batch_size=4, num_workers=2, persistent_workers={persistent})
+    while True:
+        batches = 0
+        for x, y in loader:
+            assert x.shape == (4, 8)
+            step(x, y)
+            time.sleep(0.003)
+            batches += 1
+        print(batches, flush=True)
+"""
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_workers_fill_no_queue_that_the_next_block_would_live_on(tmp_path: Path, persistent: bool) -> None:
+    orders = in_turn(order("input", block=20, wash=10), order("loader_alone", wash=3, block=10))
+    ran = run(tmp_path, EPOCHS.format(persistent=persistent), orders)
+    assert ran.ended("input")["state"] == "done", ran.ended("input")
+    asis, without = ran.step_ms("input")
+    assert statistics.fmean(without) < 7 < 9 < min(asis)  # workers deliver a batch every 10 ms
+    assert abs(asis[0] - asis[1]) < 0.15 * asis[0]
+    lengths = [int(line) for line in ran.out.split()]
+    assert len(lengths) >= 4 and sum(length != 20 for length in lengths) <= 1  # loader_alone ends one early
+    assert not ran.trouble()
+
+
+STREAM = """
+    class Stream(IterableDataset):
+        def __iter__(self):
+            for i in range(10_000):
+                time.sleep(0.002)
+                yield torch.full((8,), float(i)), i % 3
+
+    def fetched(loader):  # a generator around a loader, one batch ahead
+        ahead = None
+        for batch in loader:
+            if ahead is not None:
+                yield ahead
+            ahead = batch
+
+    for batch in fetched(DataLoader(Stream(), batch_size=4)):
+        batch = {"x": batch[0], "y": batch[1], "names": ["a", "b"]}
+        x, y = batch.pop("x"), batch.pop("y")
+        step(x, y)
+        time.sleep(0.004)
+"""
+
+
+def test_a_stream_stands_still_while_batches_are_replayed(tmp_path: Path) -> None:
+    ran = run(tmp_path, STREAM, in_turn(order("input", wash=5)))
+    assert ran.ended("input")["state"] == "done"
+    asis, without = ran.step_ms("input")
+    assert abs(statistics.fmean(asis) - statistics.fmean(without) - 8) < 0.1 * statistics.fmean(asis)

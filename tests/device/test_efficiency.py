@@ -1,0 +1,151 @@
+"""The efficiency panel, the meter of the processors, and the probes' cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from build import measurements
+from trainbottleneck.analyze.efficiency import panel
+from trainbottleneck.collect import probes
+from trainbottleneck.collect.energy import EnergyMeter
+
+
+def test_every_metric_says_what_it_is_blind_to() -> None:
+    found = panel(measurements(), price_per_hour=3.0)
+    assert set(found) >= {
+        "training_time",
+        "flops",
+        "parameters",
+        "electricity",
+        "carbon",
+        "operand_bytes",
+        "cost",
+    }
+    assert all(row["blind_to"] for row in found.values())
+
+
+def test_what_has_no_meter_is_not_zero() -> None:
+    row = panel(measurements(step__mean_s=0.1))["electricity"]
+    assert row["value"] is None
+    assert "not measured" in row["note"]
+
+
+def test_energy_carbon_and_cost_of_a_step() -> None:
+    given = {"step.mean_s": 0.5, "device.power_w": 200.0, "host.power_w": 100.0, "input.batch_size": 10.0}
+    found = panel(measurements({**given, "input.steps_per_epoch": 100.0}), price_per_hour=7.2, carbon=360)
+    assert found["electricity"]["value"] == 150
+    assert found["electricity"]["note"] == "15 J per sample, 1.5e+04 J per epoch"
+    assert found["carbon"]["value"] == pytest.approx(150 / 3.6e6 * 360)
+    assert found["cost"]["value"] == pytest.approx(0.001)
+    assert "cost" not in panel(measurements())
+
+
+def test_operand_bytes_are_an_interval() -> None:
+    found = panel(
+        measurements({"device.bytes_per_step": 2048.0}, intervals={"device.bytes_per_step": (1024.0, 2048.0)})
+    )
+    assert found["operand_bytes"]["note"] == "between 1 KiB and 2 KiB"
+
+
+def zone(root: Path, name: str, value: int) -> Path:
+    """Return a counter as the kernel shows it."""
+    folder = root / name
+    folder.mkdir()
+    (folder / "energy_uj").write_text(f"{value}\n")
+    (folder / "max_energy_range_uj").write_text("1000000\n")
+    return folder / "energy_uj"
+
+
+def test_the_meter_sums_up_packages_and_follows_them_around_their_end(tmp_path: Path) -> None:
+    first, second = zone(tmp_path, "intel-rapl:0", 900_000), zone(tmp_path, "intel-rapl:1", 0)
+    zone(tmp_path, "intel-rapl:0:0", 0)  # a part of the first
+    meter = EnergyMeter(tmp_path)
+    first.write_text("100000")  # wrapped: 200 mJ
+    second.write_text("500000")
+    assert meter.read() == pytest.approx(0.7)
+    second.unlink()
+    assert meter.read() == pytest.approx(0.7)
+
+
+def test_without_a_readable_counter_there_is_no_energy(tmp_path: Path) -> None:
+    assert EnergyMeter(tmp_path).read() is None
+
+
+PROBED = {
+    "torch": "2",
+    "threads": 1,
+    "cpu": {"flops_per_s": {"float32": 1e9}, "bytes_per_s": 1e9, "launch_s": 1e-6},
+}
+
+
+def test_probes_run_once_for_each_machine_and_number_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def fake(python: Any, threads: int) -> dict[str, Any]:
+        calls.append(threads)
+        return {**PROBED, "threads": threads}
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(probes, "_run", fake)
+    monkeypatch.setattr(probes, "describe", lambda python: {"cpu": {"usable_cores": 4}})
+    first = probes.roofline(threads=2)
+    assert (first["own"]["threads"], first["all"]["threads"], calls) == (2, 4, [4, 2])
+    assert probes.roofline(threads=2) == first
+    assert calls == [4, 2]
+    assert probes.roofline(threads=4)["own"] == first["all"]
+    probes.roofline(threads=2, fresh=True)
+    assert calls == [4, 2, 4, 2]
+    for file in (tmp_path / "bottleneck").iterdir():
+        file.write_text("{")
+    probes.roofline(threads=2)
+    assert calls[4:] == [4, 2]
+
+
+def test_a_probe_that_fails_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
+    python.chmod(0o755)
+    assert "broken" in probes.roofline(python)["reason"]
+
+
+def test_the_rates_are_those_of_torchs_own_benchmark() -> None:
+    torch = pytest.importorskip("torch")
+    from torch.utils.benchmark import Timer
+    from trainbottleneck.agent.probes import bandwidth, product_rate
+
+    x, out = torch.ones(32 << 20), torch.ones(32 << 20)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def least(statement: str, **names: Any) -> float:
+        timer = Timer(statement, globals={"torch": torch, **names})
+        return min(timer.blocked_autorange(min_run_time=0.15).times)
+
+    def product() -> float:
+        found = []
+        for edge in (256, 512, 1024, 2048):
+            a = torch.ones(edge, edge)
+            found.append(2 * edge**3 / least("torch.mm(a, a, out=c)", a=a, c=torch.empty_like(a)))
+        return max(found)
+
+    def add() -> float:
+        summed = 12 * x.numel() / least("torch.add(x, x, out=o)", x=x, o=out)
+        return max(summed, 8 * x.numel() / least("o.copy_(x)", x=x, o=out))
+
+    try:  # both the best of several looks, taken in turn: a shared machine is now fast, now slow
+        pairs = [(product_rate(torch, torch.float32, "cpu", 0.6), product()) for _ in range(3)]
+        moved = [(bandwidth(torch, "cpu", 0.4), add()) for _ in range(3)]
+    finally:
+        torch.set_num_threads(threads)
+    for found in (pairs, moved):
+        assert max(ours for ours, _ in found) == pytest.approx(max(theirs for _, theirs in found), rel=0.10)
+
+
+def test_the_probes_print_one_object_and_need_nothing_of_ours() -> None:
+    source = Path(probes._SOURCE).read_text()
+    assert "from ." not in source
