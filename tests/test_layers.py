@@ -152,7 +152,9 @@ def test_every_measurement_is_given_by_some_analysis() -> None:
     from trainbottleneck.analyze.catalogue import CATALOGUE
 
     text = "".join(
-        path.read_text(encoding="utf-8") for _, path in _files("analyze", "predict") if path.name != "catalogue.py"
+        path.read_text(encoding="utf-8")
+        for _, path in _files("analyze", "predict")
+        if path.name != "catalogue.py"
     )
     given = set(re.findall(r'"([a-z0-9]+\.[a-z0-9_]+)"', text))
     built = {f"step.{p}_{u}" for p in re.findall(r'"([a-z0-9_]+)"', text) for u in ("s", "frac")}

@@ -101,7 +101,7 @@ def _install_model(torch: Any, hooks: Hooks, recorder: Recorder, watch: Watch) -
     todo.on("deep", lambda order: _deep(torch, recorder, todo, steps, order))
     recorder.at_flush.append(todo.look)
     making = batches.Batches(torch, recorder, hooks)
-    ablation.prepare(torch, hooks, recorder, todo, making)
+    ablation.prepare(torch, hooks, recorder, todo)
     tell_model = lambda model: facts.tell_model(model, recorder)  # noqa: E731
     time_transform = making.transforms.timed
 

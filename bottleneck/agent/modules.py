@@ -49,15 +49,13 @@ class Place:
 
     def here(self) -> tuple[str, str]:
         """Return phase ("forward", "backward", "optimizer", "input", "other") and module ("" for none)."""
-        if self.in_optimizer():
-            return "optimizer", ""
         if self.in_batch():
             return "input", ""
         node = self._node()
         if node is not None:
             return "backward", self.sequences.get(node._sequence_nr(), "")
-        if not self.stack:
-            return "other", ""
+        if not self.stack:  # a closure runs forward and backward within the optimizer's step: they come first
+            return ("optimizer" if self.in_optimizer() else "other"), ""
         if len(self.sequences) < _MAX_SEQUENCES:
             self.sequences[self._sequence() - 1] = self.stack[-1]
         return "forward", self.stack[-1]

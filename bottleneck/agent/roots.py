@@ -60,7 +60,7 @@ class Roots:
         """Watch all modules, unless somebody else has patched them meanwhile (torch.fx does while it traces)."""
         if self.armed or self._module.__dict__.get("__call__") is not self._original:
             return
-        self._module.__call__ = self._wrapper  # type: ignore[method-assign,operator]
+        self._module.__call__ = self._wrapper  # type: ignore[method-assign]
         self.armed = True
         self._flushes, self._quiet = 0, _QUIET
 

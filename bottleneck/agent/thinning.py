@@ -55,7 +55,9 @@ class Thinning:
         process: Any = sys.modules.get("multiprocessing.process")
         if process is not None and process.parent_process() is not None:
             return False
-        return any(name in os.environ for name in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"))
+        return any(
+            name in os.environ for name in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+        )
 
     def keep(self, payload: bytes) -> bytes:
         """Return the part of ``payload`` (whole spans) to write; may be empty."""

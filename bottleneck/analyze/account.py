@@ -62,7 +62,9 @@ def lines(
     parts += [(text, int(totals[COLUMN[name]]), why) for name, (text, why) in _BESIDE.items()]
     if experiments_end_ns is not None:
         tried = min(max(experiments_end_ns, last), end)
-        parts.append(("experiments", tried - last, "one resource taken away at a time: excluded from step times"))
+        parts.append(
+            ("experiments", tried - last, "one resource taken away at a time: excluded from step times")
+        )
         last = tried
     parts.append(("after the last step", end - last, ""))
     wall = max(1, end - start)

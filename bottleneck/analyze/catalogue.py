@@ -224,7 +224,7 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
                 (f"ceiling.{resource}_frac", "frac", f"Share of the step that went away without {words}"),
             )
         ),
-        ("bracket.input_frac", "frac", "Most that making batches costs: the part of a delay that a step notices"),
+        ("bracket.input_frac", "frac", "Most that making batches costs, by the part of a delay a step notices"),
         ("ceiling.loader_batch_s", "s", "Time per batch of the training loader alone, at full speed"),
     ),
     "devices": (

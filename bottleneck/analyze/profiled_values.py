@@ -77,6 +77,10 @@ def _run_all(timeline: Timeline, values: Values) -> None:
     _input(timeline, values)
     _facts(timeline.trainer.process, values)
     if timeline.device is None:
+        if _seen("communication", timeline):  # Gloo beside a model on the CPU, which is then the device
+            values.give(
+                "device.comm_exposed_frac", values.number("step.communication_frac"), len(timeline.totals)
+            )
         for identifier in CATALOGUE:
             if identifier.startswith("device."):
                 values.lack(identifier, _NO_DEVICE)

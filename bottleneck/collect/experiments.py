@@ -73,8 +73,8 @@ class Ceilings:
             self._began, self._ranks = self._clock(), pace.ranks
             self._suspects = suspects(pace)
         last = self._found.get(self._arm)
-        if last is not None:  # the machine may have become slower since
-            pace = replace(pace, step_s=max(pace.step_s, last.base_s * pace.updates))
+        if last is not None:  # the machine may have become slower or faster since
+            pace = replace(pace, step_s=last.base_s * pace.updates)
         return self._again(pace) or self._next(pace)
 
     def is_done(self, records: Sequence[ProcessRecord]) -> bool:

@@ -1,1 +1,1 @@
-"""What a change would do to the step: a recursion for the DataLoader, Amdahl's law for the rest."""
+"""What a change would do to the step: the run replayed with the change in it, Amdahl's law where it can not be."""

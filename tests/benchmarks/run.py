@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("hooks", "overhead", "startup", "record", "rules", "accuracy")
+NAMES = ("hooks", "overhead", "startup", "record", "rules", "accuracy", "ranks")
 
 
 def main() -> None:

@@ -142,3 +142,20 @@ def test_rows_and_calls_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert total(mode, "calls") == mode.calls_of_step
     monkeypatch.setattr(counting, "_MAX_CALLS", 10)
     assert not count(lambda: [x + 1 for _ in range(50)]).found()["complete"]
+
+
+def test_forward_and_backward_in_a_closure_of_the_optimizer_are_told_apart_from_the_update() -> None:
+    place = Place(torch, lambda: True, lambda: False)
+    assert place.here() == ("optimizer", "")
+    net = nn.Linear(4, 4)
+    mode = Counting(torch, place, 1)
+    call = place.wrap(nn.Module.__call__)
+    with mode:
+        mode.begin_step()
+        call(net, torch.randn(2, 4)).sum().backward()
+        with torch.no_grad():
+            net.weight.sub_(net.weight.grad)
+        mode.end_step()
+    mode.waited.close()
+    phases = {key[1]: key[0] for key in mode.rows}
+    assert (phases["addmm"], phases["mm"], phases["sub_"]) == ("forward", "backward", "optimizer")

@@ -118,7 +118,7 @@ def test_the_rates_are_those_of_torchs_own_benchmark() -> None:
     from torch.utils.benchmark import Timer
     from trainbottleneck.agent.probes import bandwidth, product_rate
 
-    x, out = torch.ones(32 << 20), torch.ones(32 << 20)
+    x, y, out = (torch.ones(32 << 20) for _ in range(3))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
 
@@ -134,7 +134,7 @@ def test_the_rates_are_those_of_torchs_own_benchmark() -> None:
         return max(found)
 
     def add() -> float:
-        summed = 12 * x.numel() / least("torch.add(x, x, out=o)", x=x, o=out)
+        summed = 12 * x.numel() / least("torch.add(x, y, out=o)", x=x, y=y, o=out)
         return max(summed, 8 * x.numel() / least("o.copy_(x)", x=x, o=out))
 
     try:  # both the best of several looks, taken in turn: a shared machine is now fast, now slow

@@ -13,6 +13,7 @@ from trainbottleneck.analyze.evaluation import find_evaluation
 from trainbottleneck.analyze.phases import COLUMN, segment
 from trainbottleneck.analyze.profiled_values import analyse_trace
 from trainbottleneck.analyze.timeline import Timeline
+from trainbottleneck.analyze.values import ratio_interval
 from trainbottleneck.ingest import load_traces
 from trainbottleneck.model.device import DeviceWork, Work
 from trainbottleneck.model.measurement import Measurements
@@ -310,4 +311,11 @@ def test_gloo_counts_where_no_operator_computes(tmp_path: Path) -> None:
         trace.add("note", "gloo:all_reduce", at + 400, 400, thread=300)
         trace.note("Optimizer.step#SGD.step", at + 850, 100)
     _, found = analysed(trace, tmp_path)
-    near(found, step__communication_frac=0.38, step__backward_frac=0.12)
+    near(found, step__communication_frac=0.38, step__backward_frac=0.12, device__comm_exposed_frac=0.38)
+
+
+def test_a_few_steps_give_an_interval_from_each_of_them() -> None:
+    parts, wholes = np.array([1.0, 1.1, 0.9, 1.0]), np.full(4, 10.0)
+    interval = ratio_interval(parts, wholes)
+    assert interval is not None  # t of three degrees of freedom is 3.18: 0.1 give or take 0.013
+    assert interval == pytest.approx((0.087, 0.113), abs=1e-3)

@@ -16,11 +16,6 @@ code=0; for pid in $pids; do wait $pid || code=$?; done; exit $code"""
 LAUNCHERS = {
     "torchrun": [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"],
     "srun": ["bash", "-c", SRUN, sys.executable],
-    "accelerate": [
-        *(sys.executable, "-m", "accelerate.commands.launch"),
-        *("--cpu", "--num_processes=2", "--num_machines=1", "--main_process_port=0", "--mixed_precision=no"),
-        *("--dynamo_backend=no", "--multi_gpu"),
-    ],
 }
 pytestmark = pytest.mark.slow
 

@@ -353,7 +353,9 @@ def rich() -> Report:
             _ceiling("logging", "measured", 0.0831, 0.0834, -0.004, (-0.02, 0.01), 4),
             _ceiling("loader_alone", "measured", None, 0.0581, None, None, 1),
             _ceiling("evaluation", "refused", reason="batches of the evaluation are changed in place"),
-            _ceiling("checkpoint", "skipped", reason="it takes 900 steps to compare, 75 s, and 41 s were left"),
+            _ceiling(
+                "checkpoint", "skipped", reason="it takes 900 steps to compare, 75 s, and 41 s were left"
+            ),
         ),
         efficiency={
             "training_time": {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def prepare(torch: Any, hooks: Any, recorder: Any, todo: Any, making: Any) -> None:
+def prepare(torch: Any, hooks: Any, recorder: Any, todo: Any) -> None:
     """Carry out orders called "ablate" from now on; costs nothing until the first one is due."""
     made: list[Any] = []
 
@@ -18,7 +18,7 @@ def prepare(torch: Any, hooks: Any, recorder: Any, todo: Any, making: Any) -> No
             from .. import dynamo
             from .experiments import Experiments
 
-            made.append(Experiments(torch, hooks, recorder, todo, making))
+            made.append(Experiments(torch, hooks, recorder, todo))
             dynamo.keep_out()
         made[0].begin(order)
 

@@ -26,7 +26,6 @@ class Setting:
         torch: The torch of the script.
         hooks: Patches of this order alone, undone at its end.
         recorder: Where spans and events go.
-        making: The hooks on loaders (``batches.Batches``): which iterator belongs to which loader.
         delivery: Sees every batch that a loader hands out (``delivery.Delivery``).
         order: The order as the command wrote it.
         world: Number of ranks.
@@ -35,7 +34,6 @@ class Setting:
     torch: Any
     hooks: Hooks
     recorder: Recorder
-    making: Any
     delivery: Any
     order: dict[str, Any]
     world: int

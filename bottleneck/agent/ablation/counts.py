@@ -21,7 +21,6 @@ class Work:
     def __init__(self) -> None:
         """Start at nothing."""
         self.steps = self.forwards = self.backwards = self.compiles = self.saves = 0
-        self.batches: dict[int, int] = {}
 
 
 class Counts:
@@ -45,7 +44,7 @@ class Counts:
             kind: int, start: int, end: int, flags: int = 0, name: int = 0, a: int = 0, b: int = 0
         ) -> None:
             record(kind, start, end, flags, name, a, b)
-            self._count(kind, flags, b)
+            self._count(kind, flags)
 
         before = model_calls._before_backward
 
@@ -58,7 +57,7 @@ class Counts:
         hooks.patch(self.recorder, "span", span)
         hooks.patch(model_calls, "_before_backward", look)
 
-    def _count(self, kind: int, flags: int, b: int) -> None:
+    def _count(self, kind: int, flags: int) -> None:
         """Count one span."""
         if flags & kinds.RAISED and kind in (kinds.NEXT, kinds.FORWARD, kinds.BACKWARD):
             self.raised(sys.exc_info()[1])
@@ -69,8 +68,6 @@ class Counts:
             work.forwards += flags & (kinds.TRAINING | kinds.GRAD) == kinds.TRAINING | kinds.GRAD
         elif kind == kinds.BACKWARD:
             work.backwards += 1
-        elif kind == kinds.NEXT:
-            work.batches[b] = work.batches.get(b, 0) + (not flags & kinds.STOP)
         elif kind == kinds.COMPILE:
             work.compiles += 1
         elif kind == kinds.SAVE:
@@ -103,9 +100,9 @@ class Counts:
         if self.finite[0] and not self.finite[1]:
             raise Invalid("the loss did not stay finite without the resource")
         for number in delivery.training():
-            here = asis.batches.get(number, 0) / asis.steps
-            _same("batches", here, without.batches.get(number, 0) / without.steps)
-            _same_size(delivery.loaders[number].sizes)
+            sizes = delivery.loaders[number].sizes
+            _same("batches", len(sizes[0]) / asis.steps, len(sizes[1]) / without.steps)
+            _same_size(sizes)
 
     def facts(self, delivery: Any) -> dict[str, Any]:
         """Return what a step did, as is and without the resource."""
@@ -117,9 +114,9 @@ class Counts:
                 "backwards": work.backwards,
                 "compiles": work.compiles,
                 "saves": work.saves,
-                "batches": sum(work.batches.get(n, 0) for n in delivery.training()),
+                "batches": sum(len(delivery.loaders[n].sizes[removed]) for n in delivery.training()),
             }
-            for work in self.work
+            for removed, work in enumerate(self.work)
         ]
         return {"as_is": sorts[0], "without": sorts[1], "shapes": shapes, "finite": self.finite[1]}
 

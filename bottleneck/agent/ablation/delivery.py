@@ -38,13 +38,14 @@ class Loader:
 class Delivery:
     """The patch on ``_next_data`` of torch's two iterators."""
 
-    def __init__(self, torch: Any, making: Any, recorder: Any) -> None:
-        """Patch nothing yet; ``making`` knows which iterator belongs to which loader."""
+    def __init__(self, torch: Any, recorder: Any) -> None:
+        """Patch nothing yet."""
         self.module = torch.utils.data.dataloader
         self.tensor = torch.Tensor
-        self.making = making
         self.recorder = recorder
         self.loaders: dict[int, Loader] = {}
+        self.keys: dict[Any, int] = {}
+        self.datasets: list[Any] = []
         self.ordinary = True
         self.counting = False
         self.steps = 0
@@ -69,11 +70,23 @@ class Delivery:
         return dress(_next_data, original)
 
     def number(self, iterator: Any) -> int:
-        """Return the number of the loader behind ``iterator``, 0 where it is not known."""
-        try:
-            return int(self.making.iterators.get(iterator, 0))
-        except TypeError:
-            return 0
+        """Return the number of the loader behind ``iterator``."""
+        sampler, workers = iterator._index_sampler, iterator._num_workers
+        return self._number(iterator._dataset, sampler, workers, iterator._collate_fn)
+
+    def number_of(self, loader: Any) -> int:
+        """Return the number of ``loader``, the same as that of its iterators."""
+        return self._number(loader.dataset, loader._index_sampler, loader.num_workers, loader.collate_fn)
+
+    def _number(self, dataset: Any, sampler: Any, workers: int, collate: Any) -> int:
+        """Return the number of what gives the same batches: scripts make new loaders around one data set."""
+        inner = type(getattr(sampler, "sampler", sampler)).__name__
+        collate = getattr(collate, "__qualname__", type(collate).__name__)
+        key = id(dataset), inner, getattr(sampler, "batch_size", None), workers, collate
+        if key not in self.keys:
+            self.keys[key] = len(self.keys) + 1
+            self.datasets.append(dataset)  # so that no other one gets its id
+        return self.keys[key]
 
     def saw(self, iterator: Any, batch: Any, ready: int = -1) -> None:
         """Note one batch. Never raises."""
@@ -104,7 +117,7 @@ class Delivery:
 
         Evaluation asks its loader in some steps only; what most steps ask for belongs to the step.
         """
-        found = [n for n, one in self.loaders.items() if n and one.steps * 2 > self.steps]
+        found = [n for n, one in self.loaders.items() if one.steps * 2 > self.steps]
         return sorted(found) if self.steps else []
 
 

@@ -53,7 +53,7 @@ class Evaluation(Arm):
         original = loader_class._get_iterator
 
         def _get_iterator(loader: Any) -> Any:
-            number = self.setting.making.loaders.get(loader, 0)
+            number = self.setting.delivery.number_of(loader)
             if not self.removed or number not in self.chosen or loader.persistent_workers:
                 return original(loader)
             return self._short(loader, self.seen[number])

@@ -26,13 +26,12 @@ _ABBA = (False, True, True, False)  # whether the resource is removed: a drift o
 class Experiments:
     """All orders of this process; one is under way at a time."""
 
-    def __init__(self, torch: Any, hooks: Hooks, recorder: Recorder, todo: Any, making: Any) -> None:
+    def __init__(self, torch: Any, hooks: Hooks, recorder: Recorder, todo: Any) -> None:
         """Let orders to stop find everything given back."""
         self.torch = torch
         self.hooks = hooks
         self.recorder = recorder
         self.todo = todo
-        self.making = making
         self.redirect: Redirect | None = None
         self.current: Order | None = None
         stop = todo._handlers.get("stop")
@@ -150,7 +149,7 @@ class Order:
         self.blocks = list(_ABBA) * max(1, int(order.get("pairs", 1)))
         self.budget_ns = float(order.get("budget_s") or 0.0) * 1e9
         self.world = int(os.environ.get("WORLD_SIZE") or 1)
-        self.delivery = Delivery(all_.torch, all_.making, all_.recorder)
+        self.delivery = Delivery(all_.torch, all_.recorder)
         self.counts = Counts(all_.torch, all_.recorder, all_.raised)
         self.arm: Arm | None = None
         self.done = 0  # blocks that have ended
@@ -161,9 +160,7 @@ class Order:
     def start(self) -> None:
         """Put everything in place for the first block."""
         all_ = self.all
-        setting = Setting(
-            all_.torch, self.hooks, all_.recorder, all_.making, self.delivery, self.order, self.world
-        )
+        setting = Setting(all_.torch, self.hooks, all_.recorder, self.delivery, self.order, self.world)
         arm = make_arm(self.name, setting)
         arm.check()
         all_.start_redirecting(str(self.order["scratch"]))

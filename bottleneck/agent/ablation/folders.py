@@ -152,9 +152,12 @@ def _scandir(layer: Overlay, original: Any) -> Any:
     def scandir(path: Any = ".") -> Any:
         path = "." if path is None else path
         names = _names(layer, path)
-        if names is None:
-            return _looks(layer, original)(path)
+        if names is None and layer.find(path) is None:
+            return original(path)
         key = layer.key(path, follow=True)
+        if names is None:  # a real folder, reached through a link in the layer
+            with Named(path):
+                names = _listdir_real(layer.where(key))
         return _Entries(Entry(layer, path, name, os.path.join(key, name)) for name in names)
 
     return scandir

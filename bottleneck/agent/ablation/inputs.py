@@ -17,6 +17,7 @@ from ..batches import ready_batches
 from .arm import Arm, Invalid, Refused, Setting
 from .copies import Kept
 
+_LEAST = 2  # batches in turn, where steps are so slow that few were seen
 _FEW = 8  # batches in turn: enough to keep caches honest
 _MANY = 64  # where batches differ in shape, so that their mean cost is met
 _MOST_BYTES = 256 << 20  # of batches kept, of one loader
@@ -132,6 +133,8 @@ class Input(Arm):
     def _give(self, iterator: Any, original: Any) -> Any:
         """Return the next batch of ``iterator``: a kept one while the pipeline is removed."""
         number = self.setting.delivery.number(iterator)
+        if self.chosen and number not in self.chosen:
+            return original(iterator)
         turn = self.turns.get(number)
         state = self.passes.get(iterator)
         if (
@@ -149,7 +152,7 @@ class Input(Arm):
 
     def _collect(self, number: int, batch: Any) -> None:
         """Keep one real batch."""
-        if self.problem is None and number:
+        if self.problem is None:
             try:
                 self.turns.setdefault(number, Turn()).add(Kept(batch, self.setting.torch))
             except Refused as problem:
@@ -201,12 +204,11 @@ class Input(Arm):
             return None
         if loader._dataset_kind != _MAP:
             return None
-        return self.turns.get(self.setting.making.loaders.get(loader, 0))
+        return self.turns.get(self.setting.delivery.number_of(loader))
 
     def _replay(self, loader: Any, turn: Turn, original: Any) -> Any:
         """Return an iterator that starts no workers until it is asked for a real batch."""
         arm, delivery = self, self.setting.delivery
-        number = self.setting.making.loaders.get(loader, 0)
 
         class Replay(delivery.module._BaseDataLoaderIter):  # type: ignore[misc,name-defined]
             _real: Any = None
@@ -219,7 +221,6 @@ class Input(Arm):
                     return batch
                 if self._real is None:
                     self._real = original(loader)
-                    arm.setting.making.iterators[self._real] = number
                 return self._real._next_data()
 
         return Replay(loader)

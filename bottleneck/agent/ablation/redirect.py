@@ -83,11 +83,16 @@ class Redirect:
                 found = self.replaced.get(id(value))
                 if found is not None and found[0] is value:
                     self.hooks.patch(module, attribute, found[1])
-        accessor: Any = getattr(sys.modules.get("pathlib"), "_NormalAccessor", None)  # Python 3.10
-        for attribute, value in list(vars(accessor).items()) if accessor is not None else ():
-            found = self.replaced.get(id(getattr(value, "__func__", value)))
-            if found is not None:
-                self.hooks.patch(accessor, attribute, staticmethod(found[1]))
+            if name.partition(".")[0] in ("glob", "pathlib"):  # keep some in classes of theirs
+                self._replace_in_classes(module)
+
+    def _replace_in_classes(self, module: Any) -> None:
+        """Patch the functions that classes of ``module`` call as attributes of their own."""
+        for owner in [value for value in vars(module).values() if isinstance(value, type)]:
+            for attribute, value in list(vars(owner).items()):
+                found = self.replaced.get(id(getattr(value, "__func__", value)))
+                if found is not None:
+                    self.hooks.patch(owner, attribute, staticmethod(found[1]))
 
     def _replace_defaults(self) -> None:
         """Let temporary files and log files that exist already use what is patched."""

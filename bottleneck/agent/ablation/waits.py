@@ -116,7 +116,7 @@ class Sync(Arm):
         file = frame.f_code.co_filename
         if file.startswith(("<frozen", *self.libraries)) or "site-packages" in file:
             return None
-        return frame.f_code, frame.f_lasti, name
+        return frame.f_code, frame.f_lineno, name  # instructions change their places as Python adapts them
 
 
 def _fresh(value: Any) -> Any:

@@ -77,10 +77,10 @@ def _amounts(digests: Sequence[RankDigest], values: Values) -> None:
     size = float(np.mean([sum(each[1] for each in digest.volume.values()) for digest in digests]))
     values.give("comm.calls", calls, len(digests))
     values.give("comm.bytes_per_step", size, len(digests))
-    values.give("comm.exchanges", float(np.mean([digest.exchanges for digest in digests])), len(digests))
+    exchanged = float(np.mean([digest.exchanges for digest in digests]))
     micro = float(np.mean([digest.micro_batches for digest in digests]))
-    if micro > 0:
-        exchanged = values.number("comm.exchanges") or 0.0
+    if exchanged > 0 and micro > 0:
+        values.give("comm.exchanges", exchanged, len(digests))
         values.give("comm.exchanges_per_backward", exchanged / micro, len(digests))
     transfer = values.number("comm.transfer_s")
     hidden = (values.number("comm.exchange_s") or 0.0) * (values.number("comm.overlap_frac") or 0.0)
