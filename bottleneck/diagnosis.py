@@ -142,16 +142,29 @@ def _spread(seconds: np.ndarray[Any, np.dtype[np.float64]], mean: float) -> dict
     }
 
 
+def _unknown(findings: list[Finding], measurements: Measurements) -> list[Unmeasured]:
+    """Return one row for each reason; rules that lack several measurements for several reasons tell them all."""
+    alike: dict[str, list[str]] = {}
+    for finding in findings:
+        reasons = {name: measurements.why_missing(name) for name in finding.missing}
+        if len(set(reasons.values())) == 1:
+            why = next(iter(reasons.values()))
+        else:
+            why = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:3])
+        alike.setdefault(why, []).append(finding.rule)
+    return [
+        Unmeasured(what=f"rule{'s' * (len(rules) > 1)} {', '.join(rules)}", reason=why)
+        for why, rules in alike.items()
+    ]
+
+
 def _not_evaluated(
     findings: tuple[Finding, ...], measurements: Measurements, record: RunRecord
 ) -> tuple[Unmeasured, ...]:
     """Return rules that lacked an input, then collectors that failed, each with the reason."""
-    rows = []
+    rows = _unknown([finding for finding in findings if finding.state == "unknown"], measurements)
     for finding in findings:
-        if finding.state == "unknown":
-            why = "; ".join(f"{name}: {measurements.why_missing(name)}" for name in finding.missing[:3])
-            rows.append(Unmeasured(what=f"rule {finding.rule}", reason=why))
-        elif finding.state == "error":
+        if finding.state == "error":
             rows.append(Unmeasured(what=f"rule {finding.rule}", reason=finding.error or "failed"))
     # why a ceiling was not measured stands beside the ones that were
     failures = [one for one in record.failures if not one.collector.startswith("ceiling.")]

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from .engine import Offer
 
 HEALTHY = frozenset({"compute"})  # the wanted limiter: only methods that do less work are offered
-WASTED = frozenset({"double_precision", "idle_cores"})  # rules that say it is reached, but at a fraction of the rate
+WASTED = frozenset(
+    {"double_precision", "idle_cores"}
+)  # rules that say it is reached, but at a fraction of the rate
 CURRENCIES = ("time_per_step", "number_of_steps")
 
 # What is left of a gain once the trouble of having it is counted. Ours, for the order alone, and printed nowhere.

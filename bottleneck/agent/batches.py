@@ -95,7 +95,8 @@ class Batches:
         def __next__(iterator: Any) -> Any:
             if LATE.error is not None:
                 give_back()
-            ready, flags = ready_batches(iterator), kinds.RAISED
+            ready = ready_batches(iterator) if hasattr(iterator, "_task_info") else -1
+            flags = kinds.RAISED
             if getattr(iterator, "_num_yielded", 1) == 0:
                 flags |= kinds.FIRST
             start = now()
@@ -130,7 +131,8 @@ class Batches:
 
     def _patch_fetch(self, hooks: Hooks, fetcher_class: Any) -> None:
         """Time the making of a batch: wall clock, CPU of this thread, bytes read, waiting for a core."""
-        original, recorder, counters = fetcher_class.fetch, self.recorder, self.counters
+        original, recorder = fetcher_class.fetch, self.recorder
+        counters, transforms = self.counters, self.transforms
         clock = time.thread_time_ns
 
         def fetch(fetcher: Any, index: Any) -> Any:
@@ -151,16 +153,18 @@ class Batches:
                 STATE.making_batch = outer
                 samples = len(index) if isinstance(index, (list, tuple)) else 1
                 recorder.span(kinds.BATCH, start, end, flags, 0, samples, cpu)
-                self._record_counters(start, end, before)
-                self.transforms.flush(start, end)
+                counters.last_ns = end - start
+                if before is not None:
+                    self._record_counters(start, end, before)
+                if transforms.costs:
+                    transforms.flush(start, end)
 
         hooks.patch(fetcher_class, "fetch", dress(fetch, original))
 
-    def _record_counters(self, start: int, end: int, before: tuple[int, int] | None) -> None:
+    def _record_counters(self, start: int, end: int, before: tuple[int, int]) -> None:
         """Write what the thread read and how long it waited for a core while it made a batch."""
-        after = self.counters.read() if before is not None else None
-        self.counters.last_ns = end - start
-        if before is not None and after is not None:
+        after = self.counters.read()
+        if after is not None:
             self.recorder.span(kinds.BATCH_IO, start, end, 0, 0, after[0] - before[0], after[1] - before[1])
 
 

@@ -51,13 +51,18 @@ class DataParallel:
         self.recorder = recorder
         self.groups = groups
         self.modules: list[Module] = []
+        self.passes = 0  # backward passes under way: they nest where a checkpoint computes again
         self.computed = 0  # when the gradients of this pass were ready, 0 while they are not
         self._handle: Any = None
         self._read = 0
         self._count = 0
 
-    def install(self, hooks: Hooks) -> None:
-        """Follow every module from its construction on, and read DDP's own timing now and then."""
+    def install(self, hooks: Hooks, on_first: Callable[[], None]) -> None:
+        """Follow every module from its construction on, and read DDP's own timing now and then.
+
+        ``on_first()`` is called when there is a module: passes before that need no look from here.
+        """
+        self._on_first = on_first
         owner = self.torch.nn.parallel.DistributedDataParallel
         original, follow, recorder = owner.__init__, self._follow, self.recorder
 
@@ -79,10 +84,15 @@ class DataParallel:
         self.modules = [one for one in self.modules if one.ref() is not None]
         if len(self.modules) < _MOST:
             self._count += 1
+            if self._count == 1:
+                self._on_first()
             self.modules.append(Module(module, self._count))
 
     def before_backward(self, outputs: Any) -> None:
         """Ask for a mark at the end of computing, if this pass exchanges gradients."""
+        self.passes += 1
+        if self.passes > 1:
+            return
         self.computed, self._handle = 0, None
         if not self.modules or not self._exchanging() or _compiles_backward():
             return
@@ -111,6 +121,9 @@ class DataParallel:
 
     def after_backward(self, end: int) -> None:
         """Write the exchange of the pass that ended at ``end``."""
+        self.passes = max(0, self.passes - 1)
+        if self.passes:
+            return
         handle, self._handle = self._handle, None
         if handle is None:
             return
@@ -125,8 +138,12 @@ class DataParallel:
         self.recorder.span(kinds.COLLECTIVE, self.computed, end, 0, name, size, tag)
 
     def look(self) -> None:
-        """Read DDP's own timing and, once, the settings of each module; at most once a second."""
-        if not self.modules or now() - self._read < _READ_NS:
+        """Read DDP's own timing and, once, the settings of each module; at most once a second.
+
+        Never while a backward is under way: DDP holds the lock that reading takes, and a communication hook in
+        Python may be what flushes the record.
+        """
+        if self.passes or not self.modules or now() - self._read < _READ_NS:
             return
         self._read = now()
         for one in self.modules:

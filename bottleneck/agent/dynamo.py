@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
 from . import PACKAGE
+
+
+def is_compiling(torch: Any) -> Callable[[], bool]:
+    """Return the function that tells whether Dynamo traces the caller.
+
+    It folds both to a constant; ``is_compiling`` also asks two functions more, which every module call would pay for.
+    """
+    found: Callable[[], bool] = getattr(torch.compiler, "is_dynamo_compiling", torch.compiler.is_compiling)
+    return found
 
 
 def keep_out() -> None:

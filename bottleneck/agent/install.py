@@ -152,9 +152,8 @@ def _install_collectives(torch: Any, hooks: Hooks, recorder: Recorder) -> None:
     known = groups.Groups(torch.distributed.distributed_c10d, recorder)
     collectives.Collectives(recorder, known).install(torch, hooks)
     exchange = data_parallel.DataParallel(torch, recorder, known)
-    exchange.install(hooks)
+    exchange.install(hooks, lambda: model_calls.follow_exchange(exchange))
     hooks.on_undo(lambda: model_calls.follow_exchange(None))
-    model_calls.follow_exchange(exchange)
 
 
 def _follow_processes(recorder: Recorder) -> None:
@@ -185,7 +184,7 @@ def _span_cost(recorder: Recorder) -> float:
     for _ in range(_COST_SPANS):
         recorder.span(kinds.PAUSE, start, start)
     cost = (now() - start) / _COST_SPANS
-    recorder.offset = 0
+    recorder.held = []
     return cost
 
 

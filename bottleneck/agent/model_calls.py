@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from . import kinds
+from . import dynamo, kinds
 from .hooks import Hooks, dress
 from .late import LATE, give_back
 from .recorder import Recorder, now
@@ -28,7 +28,6 @@ STATE = _State()
 _original_call: Callable[..., Any]
 _original_backward: Callable[..., Any]
 _is_compiling: Callable[[], bool]
-_is_dynamo_compiling: Callable[[], bool]  # half the cost of the other: inner modules ask nothing else
 _names: dict[str, int]
 _module: Any  # torch.nn.Module
 _roots: Roots
@@ -44,7 +43,7 @@ _seen = False
 
 def module_call(self: Any, *args: Any, **kwargs: Any) -> Any:
     """Call the module; record the call where no other module's call is under way in this thread."""
-    if _is_dynamo_compiling():
+    if _is_compiling():
         return _original_call(self, *args, **kwargs)
     if STATE.inside:
         return (_original_call if _roots.armed else _module.__call__)(self, *args, **kwargs)
@@ -54,8 +53,6 @@ def module_call(self: Any, *args: Any, **kwargs: Any) -> Any:
 def _timed_call(self: Any, args: Any, kwargs: Any) -> Any:
     """Call an outermost module between two readings of the clock; in a data set, modules are transforms."""
     call = _original_call if _roots.armed else _module.__call__  # which torch.fx has patched while it traces
-    if _is_compiling():  # exporting: Python runs, but nobody trains
-        return call(self, *args, **kwargs)
     if LATE.error is not None:
         give_back()
     state = STATE
@@ -96,9 +93,9 @@ def _note_first(self: Any) -> None:
 def run_backward(t_outputs: Any, *args: Any, **kwargs: Any) -> Any:
     """Run the autograd engine between two readings of the clock."""
     try:
-        _before_backward(t_outputs)
         if _exchange is not None:
             _exchange.before_backward(t_outputs)
+        _before_backward(t_outputs)
     except Exception as error:
         _recorder.failed("operators", error)
     raised = kinds.RAISED
@@ -130,12 +127,11 @@ def install_forward(
     time_transform: Callable[..., Any],
 ) -> Roots:
     """Patch ``nn.Module.__call__``; return what moves the wrapper to the classes that are called outermost."""
-    global _original_call, _is_compiling, _is_dynamo_compiling, _is_grad_enabled, _recorder, _names
+    global _original_call, _is_compiling, _is_grad_enabled, _recorder, _names
     global _on_first_forward, _time_transform, _seen, _module, _roots
     _recorder, _names, _seen = recorder, recorder.names, False
     _on_first_forward, _time_transform = on_first_forward, time_transform
-    _is_compiling, _is_grad_enabled = torch.compiler.is_compiling, torch.is_grad_enabled
-    _is_dynamo_compiling = getattr(torch.compiler, "is_dynamo_compiling", _is_compiling)
+    _is_compiling, _is_grad_enabled = dynamo.is_compiling(torch), torch.is_grad_enabled
     _original_call = torch.nn.Module.__call__
     _module = torch.nn.Module
     _roots = Roots(_module, module_call, hooks)

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from . import kinds
+from . import dynamo, kinds
 from .hooks import Hooks, dress
 from .late import LATE, give_back
 from .recorder import Recorder, now
@@ -48,13 +48,14 @@ class Optimizers:
         self._is_compiling: Callable[[], bool] = lambda: False
         self.steps = 0
         self.numbers: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-        self._last: Callable[[], Any] = lambda: self  # no optimizer yet: never equal to one
-        self._last_number = 0
+        self._nobody: Callable[[], Any] = lambda: self  # never equal to an optimizer
+        self._last: Callable[[], Any] = self._nobody
+        self._last_number = self._last_name = 0
         self.count = 0
 
     def install(self, hooks: Hooks) -> None:
         """Register the global step hooks and patch zero_grad and GradScaler."""
-        self._is_compiling = self.torch.compiler.is_compiling  # where torch lacks it, this hook stays off
+        self._is_compiling = dynamo.is_compiling(self.torch)  # where torch lacks it, this hook stays off
         module = sys.modules["torch.optim.optimizer"]  # torch.optim deletes the attribute
         hooks.on_undo(module.register_optimizer_step_pre_hook(self._before).remove)
         hooks.on_undo(module.register_optimizer_step_post_hook(self._after).remove)
@@ -71,9 +72,10 @@ class Optimizers:
                 number = self.numbers[optimizer] = self.count
                 self.on_new(optimizer, number)
             self._last, self._last_number = weakref.ref(optimizer), number
-            return number
         except TypeError:  # not hashable or not weakly referable
-            return 0
+            self._last, self._last_number = self._nobody, 0
+        self._last_name = self.recorder.name(type(optimizer).__name__)
+        return self._last_number
 
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Note the start of an outermost step."""
@@ -98,9 +100,11 @@ class Optimizers:
         outermost.frame = 0
         self.steps += 1
         try:
-            number = self._last_number if self._last() is optimizer else self.number(optimizer)
-            name = self.recorder.name(type(optimizer).__name__)
-            self.recorder.span(kinds.OPTIMIZER, outermost.start, end, 0, name, 0, number)
+            if self._last() is not optimizer:
+                self.number(optimizer)
+            self.recorder.span(
+                kinds.OPTIMIZER, outermost.start, end, 0, self._last_name, 0, self._last_number
+            )
         except Exception as error:
             self.recorder.failed("optimizer", error)
         if LATE.error is not None:

@@ -22,6 +22,7 @@ _BESIDE = {
     "compile": ("torch.compile", "part of other in step times"),
     "gap": ("steps not kept in detail", "the run was long: excluded from step times"),
     "pause": ("our own measuring", "excluded from step times"),
+    "stopped": ("process stopped", "by SIGSTOP or a debugger: excluded from step times"),
 }
 
 

@@ -135,9 +135,7 @@ def _batches(timeline: Timeline, makers: Sequence[ProcessRecord], workers: int) 
     return [spans for spans in found if len(spans)]
 
 
-def making_times(
-    timeline: Timeline, makers: Sequence[ProcessRecord], workers: int
-) -> tuple[Floats, Floats]:
+def making_times(timeline: Timeline, makers: Sequence[ProcessRecord], workers: int) -> tuple[Floats, Floats]:
     """Return the time to make each training batch after warm-up, in seconds, in the order they were begun.
 
     Returns:

@@ -14,7 +14,7 @@ from .ranks.condense import Condenser
 from .ranks.roster import call
 from .ranks.survey import Survey, compare
 from .ranks.survey import analyse as compare_ranks
-from .timeline import Timeline, build
+from .timeline import Timeline, build, stopped
 from .trainer import Trainer, batch_makers, find_trainers
 from .values import Values
 from .workload import build_workload
@@ -55,7 +55,8 @@ def analyse(record: RunRecord) -> Analysed:
     survey = _survey(record, trainers)
     trainers = _in_order(trainers, survey)
     library_paths = tuple(str(path) for path in record.environment.get("library_paths", ()))
-    timelines = tuple(t for t in (build(trainer, record.stacks) for trainer in trainers) if t is not None)
+    built = (build(t, record.stacks, stops=stopped(record.system, t.process.pid)) for t in trainers)
+    timelines = tuple(timeline for timeline in built if timeline is not None)
     makers: tuple[ProcessRecord, ...] = ()
     rows: tuple[Ceiling, ...] = ()
     if timelines:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +34,8 @@ COLUMNS = (
     "compile",
     "pause",
     "gap",
-)  # the last three are no phases: they exclude a step, or part of it
+    "stopped",
+)  # the last four are no phases: they exclude a step, or part of it
 COLUMN: Mapping[str, int] = {name: number for number, name in enumerate(COLUMNS)}
 _OTHER, _EVALUATION = COLUMN["other"], COLUMN["evaluation"]
 _KEEPS_IN_EVALUATION = [COLUMN[name] for name in ("checkpoint", "gc", "pause", "gap", "evaluation")]
@@ -86,6 +87,20 @@ class Segments:
         sums = np.zeros((len(bounds_ns) - 1, len(COLUMNS)), np.int64)
         np.add.at(sums, (row[kept], column[kept]), np.diff(edges)[kept])
         return sums
+
+
+def with_stops(segments: Segments, windows: Sequence[tuple[int, int]]) -> Segments:
+    """Return the segments with the column "stopped" in ``windows``, (start, end) in ns, apart and in order."""
+    first, last = int(segments.edges_ns[0]), int(segments.edges_ns[-1])
+    inside = [(max(start, first), min(end, last)) for start, end in windows]
+    inside = [(start, end) for start, end in inside if start < end]
+    if not inside:
+        return segments
+    edges = _merged(segments.edges_ns, np.array(inside, np.int64).ravel())
+    column = segments.column[np.searchsorted(segments.edges_ns, edges[:-1], side="right") - 1].copy()
+    for start, end in inside:
+        column[(edges[:-1] >= start) & (edges[:-1] < end)] = COLUMN["stopped"]
+    return Segments(edges_ns=edges, column=column)
 
 
 def segment(spans: Spans, evaluation: Evaluation, start_ns: int, end_ns: int) -> Segments:

@@ -59,15 +59,18 @@ def find_steady(
         :-1
     ].copy()  # the queue filled up during the pause: the next step is not typical either
     thinned = totals[:, COLUMN["gap"]] > 0
-    timed = settled & ~sampled & ~paused & ~thinned
+    stopped = totals[:, COLUMN["stopped"]] > 0
+    timed = settled & ~sampled & ~paused & ~thinned & ~stopped
     reasons = {
         "warm-up": int(warm),
         "stacks were sampled": int(np.count_nonzero(settled & sampled)),
         "our own look at the model": int(np.count_nonzero(settled & paused & ~sampled)),
+        "the process was stopped": int(np.count_nonzero(settled & stopped)),
         "not kept in detail": int(np.count_nonzero(settled & thinned & ~paused & ~sampled)),
     }
     if not timed.any() and settled.any():  # nothing but sampled steps: better those than none
-        timed = settled & ~thinned & ~paused if (settled & ~thinned & ~paused).any() else settled
+        rest = settled & ~thinned & ~paused & ~stopped
+        timed = rest if rest.any() else settled
         reasons["stacks were sampled"] = 0
     return Steady(settled=settled, timed=timed, excluded={k: v for k, v in reasons.items() if v})
 

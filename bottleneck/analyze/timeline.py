@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..model.record import Stacks
+from ..model.record import Stacks, SystemSample
 from ..model.report import PHASES
 from ..model.span import Kind, Spans
 from .boundaries import Boundaries, find_boundaries, first_start
 from .device_time import DeviceTime
 from .evaluation import Evaluation, find_evaluation
 from .nesting import outermost
-from .phases import COLUMN, Segments, segment
+from .phases import COLUMN, Segments, segment, with_stops
 from .steady import Steady, find_steady
 from .trainer import Trainer
 
@@ -91,8 +91,20 @@ class Timeline:
         return result
 
 
-def build(trainer: Trainer, stacks: Sequence[Stacks] = (), queue: int | None = None) -> Timeline | None:
-    """Return the steps of ``trainer``, or None where it took none."""
+def build(
+    trainer: Trainer,
+    stacks: Sequence[Stacks] = (),
+    queue: int | None = None,
+    stops: Sequence[tuple[int, int]] = (),
+) -> Timeline | None:
+    """Return the steps of ``trainer``, or None where it took none.
+
+    Args:
+        trainer: The process and its spans.
+        stacks: Windows in which stacks were sampled.
+        queue: Batches its loader keeps ahead, where known better than from its settings.
+        stops: When the process stood still (``stopped``), (start, end) in ns.
+    """
     spans = trainer.spans
     boundaries = find_boundaries(spans)
     if boundaries is None:
@@ -103,6 +115,7 @@ def build(trainer: Trainer, stacks: Sequence[Stacks] = (), queue: int | None = N
     if len(bounds) < 2:
         return None
     segments = segment(spans, evaluation, int(spans.start_ns.min()), int(spans.end_ns.max()) + 1)
+    segments = with_stops(segments, stops)
     totals = segments.totals(bounds)
     windows = [(window.start_ns, window.end_ns) for window in stacks]
     compiled = totals[:, COLUMN["compile"]] > 0
@@ -117,6 +130,20 @@ def build(trainer: Trainer, stacks: Sequence[Stacks] = (), queue: int | None = N
         steady=steady,
         micro_batches=backward_passes(spans, bounds),
     )
+
+
+def stopped(samples: Sequence[SystemSample], pid: int) -> tuple[tuple[int, int], ...]:
+    """Return when the process ``pid`` stood still by a signal or a debugger, (start, end) in ns, as far as samples saw."""
+    windows: list[tuple[int, int]] = []
+    start = None
+    for sample in samples:
+        still = bool(sample.processes.get(pid, {}).get("stopped"))
+        if still and start is None:
+            start = sample.time_ns
+        elif not still and start is not None:
+            windows.append((start, sample.time_ns))
+            start = None
+    return tuple(windows)
 
 
 def backward_passes(spans: Spans, bounds: Ints) -> Ints:

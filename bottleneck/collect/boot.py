@@ -68,7 +68,9 @@ def make(run: Path, launcher: bool) -> Path:
     boot = run / "boot"
     agent = boot / PACKAGE
     source = Path(__file__).resolve().parent.parent / "agent"
-    shutil.copytree(source, agent, ignore=shutil.ignore_patterns("__pycache__"), copy_function=shutil.copyfile)
+    shutil.copytree(
+        source, agent, ignore=shutil.ignore_patterns("__pycache__"), copy_function=shutil.copyfile
+    )
     config = {"run": str(run), "launcher": launcher, "command_pid": os.getpid()}
     text = _SITECUSTOMIZE.format(here=str(boot), config=config, package=PACKAGE)
     (boot / "sitecustomize.py").write_text(text, encoding="utf-8")

@@ -94,6 +94,8 @@ class ProcProcess:
         if parsed is None or parsed[1] in "ZX":
             return None
         readings = parsed[0]
+        if parsed[1] in "Tt":  # by SIGSTOP, or by a debugger
+            readings["stopped"] = 1.0
         readings.update(keyed_numbers(self._io.read() or b"", _IO))
         readings.update(keyed_numbers(self._status.read() or b"", _STATUS))
         queue = (self._sched.read() or b"").split()

@@ -34,7 +34,9 @@ class Kind(IntEnum):
     GAP = 20  # spans left out here to keep the record bounded; a = optimizer steps inside
     PAUSE = 21  # our own work inside the training process (counted as overhead, in no phase)
     FUNCTION = 22  # reserved for named calls a trial wraps
-    DDP_TIMING = 23  # DDP's own clock of one backward pass; a = ns exchanging, b = ns of that beside computing
+    DDP_TIMING = (
+        23  # DDP's own clock of one backward pass; a = ns exchanging, b = ns of that beside computing
+    )
 
 
 class Flag:

@@ -163,7 +163,12 @@ TABLE = (
         "norms and activations in float32 fill half of the step",
         ("amp_mixed_precision", "torch_compile", "channels_last"),
         {},
-        {"device.placed": 1, "device.bandwidth_frac": 0.5, "device.maths_frac": 0.3, "device.overhead_frac": 0.05},
+        {
+            "device.placed": 1,
+            "device.bandwidth_frac": 0.5,
+            "device.maths_frac": 0.3,
+            "device.overhead_frac": 0.05,
+        },
     ),
     Row(
         "llm",

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ RESOURCE = {
 }
 
 
-def diagnose(script: Path) -> dict[str, Any]:
-    """Return the report of one run of ``script`` with default options."""
+def diagnose(script: Path, options: Sequence[str]) -> dict[str, Any]:
+    """Return the report of one run of ``script`` with our default options, and ``options`` of its own."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         command = [
@@ -47,6 +48,7 @@ def diagnose(script: Path) -> dict[str, Any]:
             "-o",
             str(out),
             str(script),
+            *options,
         ]
         subprocess.run(command, check=True, capture_output=True, cwd=folder)
         report: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
@@ -70,7 +72,7 @@ def main() -> None:
     chosen = [f for f in folders if wanted is None or f.name in wanted.split(",")]
     for folder in chosen:
         expected = yaml.safe_load((folder / "expected.yaml").read_text(encoding="utf-8"))
-        report = diagnose(folder / "train.py")
+        report = diagnose(folder / "train.py", endless(folder))
         psutil.cpu_percent()
         truth = measure(folder, pairs, steps, 20)
         right += row(folder.name, expected, report, truth)
@@ -98,6 +100,17 @@ def ceiling(
     if row.get("state") != "measured" or not without or expected.get("healthy"):
         return row, None
     return row, without / truth["fixed"]["mean_s"] - 1
+
+
+def endless(folder: Path) -> list[str]:
+    """Return the options with which an example trains on until it is stopped, as trainings do."""
+    if folder.name == "compilation":  # compiling costs a short run most
+        return []
+    common = folder / "common.py"
+    text = (common if common.exists() else folder / "train.py").read_text(encoding="utf-8")
+    return [
+        word for option in ("--steps", "--epochs") if f'"{option}"' in text for word in (option, "100000")
+    ]
 
 
 def experiments_s(report: dict[str, Any]) -> float:

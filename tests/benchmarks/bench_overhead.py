@@ -17,7 +17,7 @@ width, depth, batch = {width}, {depth}, {batch}
 layers = [m for _ in range(depth) for m in (nn.Linear(width, width), nn.ReLU())]
 net = nn.Sequential(*layers, nn.Linear(width, 2))
 optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
-data = TensorDataset(torch.randn(batch * 8, width), torch.zeros(batch * 8, dtype=torch.long))
+data = TensorDataset(torch.randn(batch * 100, width), torch.zeros(batch * 100, dtype=torch.long))
 loader = DataLoader(data, batch_size=batch)
 
 def block(steps):
