@@ -133,7 +133,7 @@ def build(
 
 
 def stopped(samples: Sequence[SystemSample], pid: int) -> tuple[tuple[int, int], ...]:
-    """Return when the process ``pid`` stood still by a signal or a debugger, (start, end) in ns, as far as samples saw."""
+    """Return when the process ``pid`` stood still by a signal or a debugger, (start, end) in ns, as samples saw it."""
     windows: list[tuple[int, int]] = []
     start = None
     for sample in samples:
