@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from analyze.records import Loop, run
 from hypothesis import given
 from hypothesis import strategies as st
 from trainbottleneck.analyze.measure import analyse
@@ -17,8 +18,6 @@ from trainbottleneck.analyze.timeline import build
 from trainbottleneck.analyze.trainer import find_trainers
 from trainbottleneck.model.measurement import Measurements
 from trainbottleneck.model.record import RunRecord
-
-from tests.analyze.records import Loop, run
 
 PROBED = {"flops_per_s": {"float32": 1e11, "float64": 4e10}, "bytes_per_s": 1e10, "launch_s": 4e-6}
 ROOFLINE = {
