@@ -17,6 +17,8 @@ from trainbottleneck.diagnose.expression import Expression, parse
 from trainbottleneck.diagnose.rule import BottleneckRule
 from trainbottleneck.errors import RuleError
 
+# Yes or no: only the replay of a run's own times tells, which cases don't give (tests/predict does).
+_FLAGS = {"persistent"}
 _TOKEN = re.compile(r"<=|>=|==|!=|[-+*/<>]|\b(?:and|or|min|max|ceil|floor|not)\b|(?<![\w.])\d+(?:\.\d+)?")
 _INSTEAD = {
     "<": ("<=", ">"),
@@ -102,6 +104,8 @@ def mitigation_mutants(rule: MitigationRule) -> Iterator[tuple[str, MitigationRu
 def price_mutants(rule: MitigationRule) -> Iterator[tuple[str, MitigationRule]]:
     """Yield the mutants of what a mitigation is priced with."""
     for name, expression in rule.estimate.arguments.items():
+        if name in _FLAGS:
+            continue
         for new in changed(expression):
             if new.text == "(-1)":  # the least that can stay is nothing
                 continue

@@ -77,7 +77,6 @@ class DataParallel:
         self._queue: Callable[[Callable[[], None]], None] = (
             self.torch.autograd.Variable._execution_engine.queue_callback
         )
-        recorder.at_flush.append(self.look)
 
     def _follow(self, module: Any) -> None:
         """Add a module that was just built."""
@@ -125,11 +124,14 @@ class DataParallel:
         if self.passes:
             return
         handle, self._handle = self._handle, None
-        if handle is None:
-            return
-        handle.remove()
-        if not self.computed:
-            return
+        if handle is not None:
+            handle.remove()
+            if self.computed:
+                self._write_exchange(end)
+        self.look()
+
+    def _write_exchange(self, end: int) -> None:
+        """Write how long the pass that ended at ``end`` waited for its buckets."""
         modules = self._exchanging()
         size = sum(one.bytes for one in modules)
         module = modules[0].ref() if modules else None

@@ -148,7 +148,7 @@ def test_an_operator_that_fails_inside_the_window_fails_as_it_would_without(tmp_
 
 
 def test_ctrl_c_inside_the_window_reaches_the_script(tmp_path: Path) -> None:
-    slow = script(tmp_path, around="time.sleep(0.2)")
+    slow = script(tmp_path, around="time.sleep(0.5)")
     process = subprocess.Popen(
         [*COMMAND, "--steps", "5", "-o", "run", str(slow)],
         cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
@@ -157,7 +157,7 @@ def test_ctrl_c_inside_the_window_reaches_the_script(tmp_path: Path) -> None:
         deadline = time.monotonic() + 100
         while not _is_open(tmp_path / "run") and time.monotonic() < deadline:
             time.sleep(0.02)
-        time.sleep(0.3)  # a step takes 0.2 s: the window of twelve is under way
+        time.sleep(0.3)  # a step takes 0.5 s: the window of twelve is under way
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=100)
     finally:

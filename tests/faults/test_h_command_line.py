@@ -103,7 +103,7 @@ def test_h4_folders_and_files_that_are_no_run_are_refused(
     (here / "text.json").write_text("not a folder")
     assert "no run.json" in _refused(capsys, "report", "empty")
     assert "not a run of ours" in _refused(capsys, "report", "other")
-    assert "no such run directory" in _refused(capsys, "report", "text.json")
+    assert "not a profiler trace" in _refused(capsys, "report", "text.json")
 
 
 def test_h4_two_runs_mixed_in_one_folder_are_still_read(run: Path, tmp_path: Path) -> None:
