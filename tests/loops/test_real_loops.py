@@ -135,7 +135,9 @@ def test_ranks_are_stopped_after_the_same_step(tmp_path: Path) -> None:
     report = ran.report
     steps = {name: truth["counts"]["steps"] for name, truth in ran.truths.items()}
     assert len(steps) == 2
-    assert steps["rank0"] == steps["rank1"] > report["step"]["seen"]  # steps of experiments are not seen as they are
+    assert (
+        steps["rank0"] == steps["rank1"] > report["step"]["seen"]
+    )  # steps of experiments are not seen as they are
     assert report["run"]["stopped_by_us"] is True
     assert [rank["rank"] for rank in report["ranks"]] == [0, 1]
     for name in steps:
