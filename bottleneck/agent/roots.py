@@ -1,7 +1,8 @@
 """Watches all modules at first, then only the classes that were seen called outermost.
 
-A wrapper around every module call costs 0.8 us a module whatever it does (`make bench`): 150 us in a network of
-200 modules, of which only the outermost call is recorded. So once no new class has been called outermost
+A wrapper around every module call costs 0.8 us a module whatever it does (measured: one that does nothing adds 10 us to
+a forward of 13 modules that takes 360; in a tight loop, where all is warm, 0.4 us): 150 us in a network of 200
+modules, of which only the outermost call is recorded. So once no new class has been called outermost
 for a while, the wrapper moves from ``nn.Module`` to those classes. All modules are watched again for a moment
 at each pass over a loader and every ten seconds, as an evaluation may bring classes never seen before.
 """

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from ..model.report import Report
 from ..render import html_report, json_report, terminal_report
+from ..store import write_text
 
 
 def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
@@ -19,21 +19,9 @@ def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
         OSError: The folder can't be written.
     """
     page, data = folder / "report.html", folder / "report.json"
-    _replace(data, json_report.render(report))
-    _replace(page, html_report.render(report))
+    write_text(data, json_report.render(report))
+    write_text(page, html_report.render(report))
     return page, data
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write ``text`` to a temporary file and rename it to ``path``."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix="." + path.name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def show(report: Report) -> None:

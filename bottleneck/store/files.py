@@ -14,8 +14,12 @@ _MAX_JSON = 32 << 20
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` to ``path`` as strict JSON, whole or not at all: a temporary file, then a rename."""
-    text = json.dumps(value, indent=1, allow_nan=False, default=str)
+    """Write ``value`` to ``path`` as strict JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False, default=str))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path``, whole or not at all: a temporary file, then a rename."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix="." + path.name)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
