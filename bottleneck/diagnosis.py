@@ -10,6 +10,7 @@ import numpy as np
 
 from .advise.engine import advise
 from .advise.plan import plan
+from .advise.proved import with_trials
 from .advise.verdict import conclude
 from .analyze import account, efficiency, hot_code, input_pipeline, modules, roofline, trace_notes
 from .analyze.catalogue import CATALOGUE
@@ -32,7 +33,8 @@ def diagnose(record: RunRecord, book: Rulebook, price_per_hour: float | None = N
     analysed = analyse_trace(record) if record.source == "trace" else analyse(record)
     measurements = with_predictions(analysed.measurements)
     findings = judge(measurements, book.bottlenecks.values()) if analysed.timelines else ()
-    advice, rejected = advise(findings, measurements, book.mitigations.values())
+    offered, rejected = advise(findings, measurements, book.mitigations.values())
+    advice = with_trials(offered, record.trials)
     verdict = conclude(findings, measurements, advice, _result(analysed, record))
     first = analysed.timelines[0] if analysed.timelines else None
     return Report(
@@ -52,6 +54,7 @@ def diagnose(record: RunRecord, book: Rulebook, price_per_hour: float | None = N
         overhead=_overhead(record, first),
         run={**_run(record, analysed, first), **_price(price_per_hour)},
         measurements=_plain(measurements),
+        trials=record.trials,
         pictures=_pictures(first, record, analysed) if first else {},
     )
 
@@ -264,7 +267,15 @@ def _run(record: RunRecord, analysed: Analysed, timeline: Timeline | None) -> di
         "tool_version": record.tool_version,
         "source": record.source,
         **({"traces": trace_notes.rows(record)} if record.source == "trace" else {}),
+        **_recipe(record),
     }
+
+
+def _recipe(record: RunRecord) -> dict[str, Any]:
+    """Return what was changed at run time, and what refused, where the run was made with a recipe."""
+    told = [event.data for process in record.processes for event in process.told("override")]
+    rows = [f"{one.get('name')} {one.get('state')}: {one.get('detail')}" for one in told]
+    return {"changes": list(dict.fromkeys(rows))} if rows else {}
 
 
 def _plain(measurements: Measurements) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from .advise.mitigation import MitigationRule
 from .analyze.catalogue import CATALOGUE
 from .diagnose.expression import Expression
 from .diagnose.rule import BottleneckRule
+from .model.overrides import OVERRIDES
 from .model.report import FAMILY_OF
 from .predict.models import MODELS
 
@@ -69,3 +70,15 @@ def _narrow(properties: dict[str, Any], definitions: dict[str, Any]) -> None:
         properties["bottleneck"]["enum"] = list(FAMILY_OF)
     if "EstimateSpec" in definitions:
         definitions["EstimateSpec"]["properties"]["model"]["enum"] = list(MODELS)
+    if "Trial" in definitions:
+        spec = definitions["Trial"]["properties"]["overrides"]
+        expression = spec.pop("additionalProperties")["additionalProperties"]
+        offered = {name: one.settings for name, one in OVERRIDES.items() if not one.what_if}
+        spec |= _mapping(
+            {name: _mapping(dict.fromkeys(names, expression)) for name, names in offered.items()}
+        )
+
+
+def _mapping(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a mapping that may have these properties and no other."""
+    return {"type": "object", "properties": properties, "additionalProperties": False}

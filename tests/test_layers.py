@@ -22,9 +22,11 @@ ALLOWED = {
     "diagnose": {"analyze", "units", "errors"},
     "predict": {"analyze", "units"},
     "advise": {"analyze", "diagnose", "predict", "units", "errors"},
+    "compare": {"analyze", "verify", "units"},
+    "patch": set(),
     "render": {"units", "errors", "resources"},
 }
-PURE = ("verify", "analyze", "diagnose", "predict", "advise")
+PURE = ("verify", "analyze", "diagnose", "predict", "advise", "compare", "patch")
 # Modules through which a file, a clock, the environment or the machine could be reached.
 IMPURE = {
     "os",

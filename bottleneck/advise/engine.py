@@ -10,6 +10,8 @@ from ..diagnose.sentence import fill_code, fill_or
 from ..model.finding import Finding, Interval
 from ..model.measurement import Measurements
 from ..model.mitigation import Advice, Rejected
+from ..model.overrides import fault
+from ..model.trial import Change
 from ..predict.foreseen import with_predictions
 from ..predict.models import UNKNOWN, Estimate, Known, Published, Question, estimate
 from ..predict.relief import phases_named
@@ -179,7 +181,24 @@ def _advice(offer: Offer) -> Advice:
         snippet=fill_code(rule.snippet, offer.scope.code, BLANK),
         evidence=tuple((one.claim, one.source, one.basis) for one in rule.evidence if citable(one.basis)),
         sources=rule.sources,
+        changes=changes(rule, offer.scope),
     )
+
+
+def changes(rule: MitigationRule, scope: Scope) -> tuple[Change, ...]:
+    """Return what carries ``rule`` out on this run; nothing where one of its settings is unknown or impossible here."""
+    found = []
+    for override, expressions in rule.trial.overrides.items():
+        settings: dict[str, float] = {}
+        for name, one in expressions.items():
+            value = one.number(scope.lookup)
+            if value is None:
+                return ()
+            settings[name] = value
+        if fault(override, settings):
+            return ()
+        found.append(Change(mitigation=rule.id, override=override, settings=settings))
+    return tuple(found)
 
 
 def place(path: TaxonomyPath) -> dict[str, str]:

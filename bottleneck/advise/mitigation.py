@@ -18,6 +18,7 @@ from ..diagnose.decode import (
 from ..diagnose.expression import Expression, did_you_mean
 from ..diagnose.sentence import code_placeholders
 from ..errors import RuleError
+from ..model.overrides import OVERRIDES
 from ..model.report import FAMILY_OF
 from ..predict.models import MODELS
 
@@ -85,12 +86,13 @@ class EstimateSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
 
 
 class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"kind": "class"}):
-    """Whether and how a trial can apply it, its class (A keeps results, B numerics, C semantics changes)."""
+    """Whether and how a trial can apply it: class A keeps results, B changes rounding, C what is learned."""
 
     possible: Literal["yes", "partly", "no"]
     kind: Literal["A", "B", "C"]
     how: str
     verify: str
+    overrides: dict[str, dict[str, Expression]] = {}
 
 
 class MitigationRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -170,11 +172,34 @@ def parse_mitigation(text: str, filename: str) -> MitigationRule:
     known = check_let(rule.let, CATALOGUE, filename)
     tests = {f"applies[{i}]": [one.test] for i, one in enumerate(rule.applies)}
     arguments = {f"estimate.with.{name}": [one] for name, one in rule.estimate.arguments.items()}
-    check_expressions({**tests, **arguments}, known, filename)
+    check_expressions({**tests, **arguments, **_settings(rule.trial)}, known, filename)
     _check_texts(rule, known | set(LABELS), filename)
     _check_model(rule, filename)
     _check_claims(rule, filename)
+    _check_overrides(rule.trial, filename)
     return rule
+
+
+def _settings(trial: Trial) -> dict[str, list[Expression]]:
+    """Return the expressions of a trial's settings by field."""
+    return {
+        f"trial.overrides.{override}.{name}": [one]
+        for override, settings in trial.overrides.items()
+        for name, one in settings.items()
+    }
+
+
+def _check_overrides(trial: Trial, where: str) -> None:
+    """Raise RuleError where a trial names an override or a setting there is none of, or one it may not offer."""
+    for override, settings in trial.overrides.items():
+        field = "trial.overrides"
+        check_choice(override, OVERRIDES, field, where)
+        for name in settings:
+            check_choice(name, OVERRIDES[override].settings, f"{field}.{override}", where)
+        if OVERRIDES[override].what_if:
+            raise RuleError(f"{where}: {field}: {override} is a what-if, which proves nothing: leave it out")
+    if trial.overrides and (trial.possible == "no" or trial.kind == "C"):
+        raise RuleError(f"{where}: trial: what has overrides is possible, and of class A or B")
 
 
 def _check_texts(rule: MitigationRule, known: set[str], where: str) -> None:

@@ -115,11 +115,28 @@ def boot(config: dict[str, Any]) -> None:
     """Wait for torch; called by the generated ``sitecustomize`` with the run's settings."""
     CONFIG.update(config)
     sys.meta_path.insert(0, WATCH)
+    if config.get("scratch"):
+        from . import protect
+
+        protect.protect(config, WATCH)
+    if config.get("trial"):
+        from . import trial
+
+        trial.begin(config, WATCH)
+    if config.get("overrides"):
+        from . import overrides
+
+        overrides.boot(config)
     WATCH.when("torch", _torch_arrived)
 
 
 def _torch_arrived(torch: Any) -> None:
     """Install every hook; the import of torch has just ended."""
+    if CONFIG.get("trial"):
+        from . import trial
+
+        trial.install(torch, CONFIG, WATCH)
+        return
     from . import install
 
     install.install(torch, CONFIG, WATCH)

@@ -50,12 +50,21 @@ def install(torch: Any, config: dict[str, Any], watch: Watch) -> None:
     config["span_cost_ns"] = _span_cost(recorder)
     hooks.on_undo(watch.leave)
     _attempt("dynamo", dynamo.keep_out, recorder)
+    _attempt("overrides", lambda: install_overrides(torch, hooks, recorder, config), recorder)
     _attempt("model", lambda: _install_model(torch, hooks, recorder, watch), recorder)
     _attempt("stalls", lambda: stalls.install(torch, hooks, recorder, watch), recorder)
     _attempt("transfers", lambda: transfers.install(torch, hooks, recorder), recorder)
     _attempt("collectives", lambda: _install_collectives(torch, hooks, recorder), recorder)
-    _attempt("processes", lambda: _follow_processes(recorder), recorder)
+    _attempt("processes", lambda: follow_processes(recorder), recorder)
     _attempt("stacks", lambda: _allow_stacks(config["command_pid"]), recorder)
+
+
+def install_overrides(torch: Any, hooks: Hooks, recorder: Recorder, config: dict[str, Any]) -> None:
+    """Change what the command was asked to change (``--apply``, a trial); below our hooks, so that they time it."""
+    if config.get("overrides"):
+        from . import overrides
+
+        overrides.install(torch, hooks, recorder, config)
 
 
 def _allow_stacks(command_pid: int) -> None:
@@ -156,7 +165,7 @@ def _install_collectives(torch: Any, hooks: Hooks, recorder: Recorder) -> None:
     hooks.on_undo(lambda: model_calls.follow_exchange(None))
 
 
-def _follow_processes(recorder: Recorder) -> None:
+def follow_processes(recorder: Recorder) -> None:
     """Write what is left when a process ends in an orderly way, and start afresh in forked children."""
     import atexit
     import multiprocessing.util

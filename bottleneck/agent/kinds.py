@@ -23,6 +23,8 @@ GAP = 20
 PAUSE = 21
 FUNCTION = 22
 DDP_TIMING = 23
+LOSS = 24
+METRIC = 25
 
 TRAINING = 1
 GRAD = 2
@@ -33,6 +35,7 @@ PINNED = 32
 NON_BLOCKING = 64
 UNCLOCKED = 128
 WAIT = 128
+UNREAD = 128
 
 # start_ns, end_ns, kind, flags, thread, name, a, b: 40 bytes, little-endian, no padding.
 SPAN = "<qqBBHIqq"

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import Watch, kinds, late
 from .hooks import Hooks, dress
+from .metrics import READERS, Metrics
 from .recorder import Recorder, now
 
 _GC_NS = 100_000  # shorter collections are noise beside a step and would fill the record
@@ -46,9 +47,10 @@ class _Timed:
     The two inner functions bear the names that stack samples are told apart by (``analyze/stacks.py``).
     """
 
-    def __init__(self, recorder: Recorder) -> None:
-        """Record with ``recorder``."""
+    def __init__(self, recorder: Recorder, metrics: Metrics) -> None:
+        """Record with ``recorder``; ``metrics`` notes the numbers that are logged."""
         self.recorder = recorder
+        self.metrics = metrics
         self.saving = False
         self.logging = False
 
@@ -75,6 +77,7 @@ class _Timed:
 
     def logger(self, original: Callable[..., Any], label: str) -> Any:
         """Return ``original`` timed as logging; calls that end at once (filtered levels) leave no span."""
+        read = READERS.get(label)
 
         def log(*args: Any, **kwargs: Any) -> Any:
             if self.logging:
@@ -84,12 +87,15 @@ class _Timed:
             try:
                 if REMOVED.logs is not None:
                     return REMOVED.logs(original, args, kwargs)
-                return original(*args, **kwargs)
+                result = original(*args, **kwargs)
             finally:
                 self.logging = False
                 end = now()
                 if end - start >= _LOG_NS:
                     self.recorder.span(kinds.LOG, start, end, 0, self.recorder.name(label))
+            if read is not None:
+                self.metrics.note(read, args, kwargs)
+            return result
 
         return dress(log, original)
 
@@ -105,7 +111,9 @@ def _size_of(args: Any, kwargs: Any) -> int:
 
 def install(torch: Any, hooks: Hooks, recorder: Recorder, watch: Watch) -> None:
     """Patch savers and loggers as their modules arrive, and listen to gc and Dynamo."""
-    timed = _Timed(recorder)
+    metrics = Metrics(torch, recorder)
+    metrics.install(hooks, watch)
+    timed = _Timed(recorder, metrics)
     for module, names in _SAVERS.items():
         watch.when(module, lambda found, names=names: _patch_savers(found, names, hooks, timed, torch))
     for module, (cls, prefix) in _LOGGERS.items():

@@ -11,7 +11,7 @@ from . import kinds
 
 _WINDOW = 1024  # spans kept or dropped together: tens of steps, so that whole steps are seen
 _LONG_NS = 10_000_000  # spans this long are kept between windows, so that no stall is lost; doubles by level
-_RARE = frozenset((kinds.SAVE, kinds.ITER, kinds.COMPILE, kinds.MARK, kinds.PAUSE))
+_RARE = frozenset((kinds.SAVE, kinds.ITER, kinds.COMPILE, kinds.MARK, kinds.PAUSE, kinds.METRIC))
 _MANY_PROCESSES = 64
 _span = struct.Struct(kinds.SPAN)
 

@@ -11,13 +11,16 @@ import click
 
 from ..errors import BottleneckError
 from ..version import __version__
+from .compare import compare
 from .diagnose import diagnose
 from .env import env
 from .output import printable
+from .prove import prove
 from .report import report
 from .rules import rules
+from .tune import tune
 
-COMMANDS = (diagnose, report, env, rules)
+COMMANDS = (diagnose, report, prove, tune, compare, env, rules)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,6 +33,9 @@ def cli() -> None:
     bottleneck diagnose -- torchrun --nproc-per-node 2 train.py
     bottleneck report RUN                        diagnose a saved run again
     bottleneck report trace.json.gz              diagnose a torch.profiler trace
+    bottleneck prove RUN                         try its advice, in fair pairs
+    bottleneck tune train.py --epochs 3          find the fastest settings by stacking what is proved
+    bottleneck compare BEFORE AFTER              two runs side by side: what became faster
     """
 
 

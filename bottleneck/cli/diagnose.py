@@ -19,13 +19,13 @@ from ..diagnosis import diagnose as make_report
 from ..errors import BottleneckError
 from ..render import json_report
 from ..rulebook import Rulebook
-from ..store import load
+from ..store import load, read_recipe
 from . import output
 
 PRICE_HELP = "Price of an hour of the machine: the report says what is lost, and what a step costs."
 
 
-class _AsPython(click.Command):
+class AsPython(click.Command):
     """Ends our options at ``-m MODULE`` as Python does: what follows is the module's."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -44,7 +44,7 @@ class _AsPython(click.Command):
 
 
 @click.command(
-    cls=_AsPython,
+    cls=AsPython,
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
     short_help="Run a training script and say what slows it down.",
 )
@@ -68,6 +68,13 @@ class _AsPython(click.Command):
     default=BUDGET_S,
     metavar="S",
     help=f"Most seconds of experiments after the measured steps (default {BUDGET_S:g}).",
+)
+@click.option(
+    "--apply",
+    "recipe",
+    type=click.Path(path_type=Path),
+    metavar="RECIPE",
+    help="Make the changes of a recipe.json at run time (`bottleneck tune` writes one).",
 )
 @click.option("--no-stacks", is_flag=True, help="Do not sample Python stacks (py-spy).")
 @click.option("--no-deep", is_flag=True, help="Skip the closer look at a few steps (torch.profiler, probes).")
@@ -93,6 +100,7 @@ def diagnose(
     full: bool,
     no_experiments: bool,
     experiments_s: float,
+    recipe: Path | None,
     no_stacks: bool,
     no_deep: bool,
     keep_trace: bool,
@@ -119,6 +127,7 @@ def diagnose(
     """
     what = resolve(module, target, python)
     book = _rules(rule_folders)
+    changes = () if recipe is None else read_recipe(recipe)
     limits = _limits(steps, seconds, full, no_stacks)
     say = (lambda text: None) if quiet else output.say
     try:
@@ -126,7 +135,7 @@ def diagnose(
         looks: list[Stage] = [] if full or no_deep else [deep.DeepStage(run)]
         stages = [] if full or no_experiments else [Ceilings(run, experiments_s, say)]
         _announce(what, run, limits, experiments_s if stages else 0.0, say)
-        ended = session.measure(what, run, limits, look, say, [*looks, *stages])
+        ended = session.measure(what, run, limits, look, say, [*looks, *stages], changes)
     except folder.NoSpace as error:
         output.say(f"{error}: running the script without measuring it")
         end_like(session.run_plain(what))

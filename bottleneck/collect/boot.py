@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import py_compile
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ..agent import PACKAGE
+from ..model.trial import Change
 
 _SITECUSTOMIZE = '''"""Boots the agent of one measured run, then whatever sitecustomize would have run without it."""
 import sys
@@ -58,12 +61,13 @@ _chain()
 '''
 
 
-def make(run: Path, launcher: bool) -> Path:
+def make(run: Path, launcher: bool, settings: Mapping[str, Any] | None = None) -> Path:
     """Write the boot folder of ``run`` and return its path.
 
     Args:
         run: The run directory, absolute.
         launcher: The target is a launcher, whose ranks must end with code 0 when we stop them.
+        settings: More for the agent: what to change ("overrides"), how to run a trial ("trial").
     """
     boot = run / "boot"
     agent = boot / PACKAGE
@@ -71,11 +75,16 @@ def make(run: Path, launcher: bool) -> Path:
     shutil.copytree(
         source, agent, ignore=shutil.ignore_patterns("__pycache__"), copy_function=shutil.copyfile
     )
-    config = {"run": str(run), "launcher": launcher, "command_pid": os.getpid()}
+    config = {"run": str(run), "launcher": launcher, "command_pid": os.getpid(), **(settings or {})}
     text = _SITECUSTOMIZE.format(here=str(boot), config=config, package=PACKAGE)
     (boot / "sitecustomize.py").write_text(text, encoding="utf-8")
     _compile(boot)
     return boot
+
+
+def overrides(changes: Iterable[Change]) -> list[dict[str, Any]]:
+    """Return ``changes`` as the agent's settings name them."""
+    return [{"override": one.override, "settings": dict(one.settings)} for one in changes]
 
 
 def _compile(boot: Path) -> None:

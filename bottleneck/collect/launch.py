@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 _PR_SET_PDEATHSIG = 1
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGCONT", "SIGXCPU")
@@ -27,8 +27,23 @@ class Child:
         interrupts: How often Ctrl-C was pressed while it ran.
     """
 
-    def __init__(self, argv: Sequence[str], boot: Path | None) -> None:
-        """Start ``argv`` in our process group, with ``boot`` (None: no agent) first on its PYTHONPATH."""
+    def __init__(
+        self,
+        argv: Sequence[str],
+        boot: Path | None,
+        variables: Mapping[str, str] | None = None,
+        output: IO[bytes] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """Start ``argv`` in our process group.
+
+        Args:
+            argv: What to execute.
+            boot: The boot folder, first on its PYTHONPATH; None for no agent.
+            variables: Added to its environment.
+            output: Where both its streams go, and nothing comes in; None to share ours.
+            folder: Where to start it; None for where we are.
+        """
         self.interrupts = 0
         self.start_ns = time.perf_counter_ns()
         self._previous: dict[signal.Signals, Any] = {}
@@ -36,7 +51,9 @@ class Child:
         try:
             self._process = subprocess.Popen(
                 list(argv),
-                env=_environment(boot),
+                env={**_environment(boot), **(variables or {})},
+                cwd=folder,
+                **_streams(output),
                 preexec_fn=_die_with_parent if _LIBC else None,
                 close_fds=False,  # what a shell hands on, as in `train.py --config <(...)`; ours close on exec
             )
@@ -84,6 +101,11 @@ class Child:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous.clear()
+
+
+def _streams(output: IO[bytes] | None) -> dict[str, Any]:
+    """Return the streams of a child whose output goes to a file; nothing where it shares ours."""
+    return {} if output is None else {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
 
 
 def _environment(boot: Path | None) -> Mapping[str, str]:

@@ -13,7 +13,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ..model.record import Failure
+from ..model.trial import Change
 from ..store import RUN_FILE, SCHEMA, write_json
 from ..version import __version__
 from . import boot, environment
@@ -49,17 +52,22 @@ def measure(
     look_at: LookAt,
     say: Callable[[str], None],
     stages: Sequence[Stage] = (),
+    changes: Sequence[Change] = (),
+    disposable: bool = False,
 ) -> Ended:
     """Run ``target`` with the agent aboard and leave its record in ``run``; return how it ended.
+
+    ``changes`` are made to it at run time: a recipe. What a ``disposable`` run saves goes to a scratch folder.
 
     Raises:
         NoSpace: The agent does not fit on the disk; nothing was started.
     """
     begin_cpu = _own_cpu()
-    folder = _board(run, target)
+    folder = _board(run, target, changes, disposable)
     child = Child(target.argv, folder)
     try:
         facts = _facts(target, run, child)
+        facts["changes"] = msgspec.to_builtins(list(changes))
         _write(run, facts)
         sampler = SamplerThread(SystemSampler(child.pid), run, devices=_devices(facts))
         sampler.start()
@@ -80,10 +88,13 @@ def measure(
     return Ended(code=code, stopped_by_us=watcher.stopped, interrupts=child.interrupts)
 
 
-def _board(run: Path, target: Target) -> Path:
+def _board(run: Path, target: Target, changes: Sequence[Change], disposable: bool) -> Path:
     """Return the boot folder; where the disk is full take back what was written of it."""
     try:
-        return boot.make(run, launcher=target.form == "launcher")
+        settings: dict[str, Any] = {"overrides": boot.overrides(changes)}
+        if disposable:
+            settings["scratch"] = str(run / "scratch")
+        return boot.make(run, target.form == "launcher", settings)
     except OSError as error:
         shutil.rmtree(run / "boot", ignore_errors=True)
         raise NoSpace(f"{run}: {error.strerror or error}") from error
@@ -98,7 +109,12 @@ def _facts(target: Target, run: Path, child: Child) -> dict[str, Any]:
         "run_id": run.name,
         "tool_version": __version__,
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": {"argv": redact_argv(list(target.argv)), "form": target.form, "script": target.script},
+        "command": {
+            "argv": redact_argv(list(target.argv)),
+            "form": target.form,
+            "script": target.script,
+            "folder": str(Path.cwd()),
+        },
         "environment": about,
         "outcome": {"start_ns": child.start_ns},
         "failures": [],

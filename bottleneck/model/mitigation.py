@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .finding import Basis, Interval
+from .trial import Change, Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,9 @@ class Advice:
         snippet: Code to copy, with the numbers of this run.
         evidence: Who showed it, as (claim, source, basis).
         sources: Titles or links.
+        changes: What carries it out on the unmodified script; empty where nothing can.
+        predicted: What was predicted, where a trial was made; ``speedup`` is then what it measured.
+        trial: The trial that was made of it.
     """
 
     id: str
@@ -49,6 +53,9 @@ class Advice:
     evidence: tuple[tuple[str, str, str], ...] = ()
     sources: tuple[str, ...] = ()
     next_wall: str | None = None
+    changes: tuple[Change, ...] = ()
+    predicted: Interval | None = None
+    trial: Trial | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from .device import DeviceWork
 from .ranks import RankDigest
 from .span import Spans
+from .trial import Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +152,7 @@ class RunRecord:
         run_id: Name of the run.
         tool_version: The version that measured.
         started: Start, ISO 8601 in UTC.
-        command: Target as started, secrets removed; keys ``argv``, ``python``, ``form``, ``script``.
+        command: Target as started, secrets removed; keys ``argv``, ``form``, ``script``, ``folder``.
         environment: Machine, cores, versions, limits; see ``collect/environment.py``.
         outcome: How it ended.
         processes: Everything the agents wrote.
@@ -163,6 +164,7 @@ class RunRecord:
         ranks: Every rank condensed, where there are too many to keep whole; ``processes`` then holds some of them.
         overhead: What the command itself used: ``cpu_s`` of its processes, ``record_bytes``.
         source: Who measured: our agent, or a profiler whose trace was read.
+        trials: What trials of its advice found, where some were made.
     """
 
     schema: int
@@ -181,3 +183,4 @@ class RunRecord:
     ranks: tuple[RankDigest, ...] = ()
     overhead: Mapping[str, float] = field(default_factory=dict)
     source: Literal["agent", "trace"] = "agent"
+    trials: tuple[Trial, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from .finding import Finding, Interval
 from .mitigation import Advice, Rejected
+from .trial import Trial
 
 SCHEMA = 1
 PHASES = (
@@ -150,6 +151,7 @@ class Report:
         overhead: What measuring cost.
         run: Command, times, outcome, and ``account``: where the run's whole wall time went.
         measurements: Every measurement by id, so that other tools need not read the record.
+        trials: What trials of the advice found.
         pictures: Data behind the pictures (step series, worker split, hot lines), ready to draw.
         schema: Version of these keys.
     """
@@ -168,5 +170,6 @@ class Report:
     overhead: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
     measurements: Mapping[str, Any] = field(default_factory=dict)
+    trials: tuple[Trial, ...] = ()
     pictures: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA

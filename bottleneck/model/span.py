@@ -37,6 +37,8 @@ class Kind(IntEnum):
     DDP_TIMING = (
         23  # DDP's own clock of one backward pass; a = ns exchanging, b = ns of that beside computing
     )
+    LOSS = 24  # a backward pass in a trial; a = bits of the loss as a 64-bit float, b = optimizer steps before it
+    METRIC = 25  # a number the script logged; a = its bits as a 64-bit float, b = the step it gave or -1
 
 
 class Flag:
@@ -51,6 +53,7 @@ class Flag:
     NON_BLOCKING = 64  # TRANSFER: asked for non_blocking; COLLECTIVE: returned before it was done
     UNCLOCKED = 128  # BATCH: its CPU time was not read
     WAIT = 128  # COLLECTIVE: a wait for one that was launched earlier, a = ns ago
+    UNREAD = 128  # METRIC: it lay on a device, where reading it would have made the host wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

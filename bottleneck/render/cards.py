@@ -7,7 +7,7 @@ from typing import Any
 
 from ..model.mitigation import Advice
 from ..model.report import Report
-from . import picture, view
+from . import picture, trials, view
 from .text import Limits, block, line, links, spans
 
 Section = dict[str, Any]
@@ -70,6 +70,7 @@ def _card(report: Report, rank: int, entry: Advice, top: float, limits: Limits) 
         "unit": "fewer steps" if view.fewer_steps(entry) else "faster steps",
         "spread": view.spread(found) if found else "",
         "range": picture.gain_range(found, top, ceiling) if found else None,
+        "trial": _trial(entry),
         "basis": view.BASES.get(entry.basis, ("", line(entry.basis, 80)))[1],
         "before_after": view.before_after(report, entry),
         "effort": view.EFFORTS.get(entry.effort, line(entry.effort, 40)),
@@ -84,6 +85,14 @@ def _card(report: Report, rank: int, entry: Advice, top: float, limits: Limits) 
         "sources": [links(line(source, limits.title)) for source in entry.sources[: limits.evidence]],
         **_place(entry),
     }
+
+
+def _trial(entry: Advice) -> Section | None:
+    """Return what a trial found."""
+    mark = trials.chip(entry.trial)
+    if mark is None:
+        return None
+    return {"words": mark[0], "look": mark[1], "text": spans(trials.sentence(entry), 1200)}
 
 
 def _claim(claim: tuple[str, str, str], limits: Limits) -> Section:

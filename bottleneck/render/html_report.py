@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from ..model.report import Report
 from ..resources import folder
-from . import cards, ceilings, modules, plan, ranks, sections, view
+from . import cards, ceilings, modules, plan, ranks, sections, trials, view
 from .text import Limits, line
 
 # A page must open at once and travel by mail; the issue asks for under 1 MB whatever the run.
@@ -33,9 +33,9 @@ def render(report: Report) -> str:
 
 def _page(report: Report, limits: Limits) -> str:
     """Return the page within ``limits``."""
-    script, style = _asset("report.js"), _asset("report.css")
+    script, style = asset("report.js"), asset("report.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    template = _environment().get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     # Markup only for the two files we ship: everything else is escaped.
     return template.render(
         script=Markup(script), style=Markup(style), digest=digest, **_context(report, limits)
@@ -43,7 +43,7 @@ def _page(report: Report, limits: Limits) -> str:
 
 
 @functools.cache
-def _environment() -> Environment:
+def environment() -> Environment:
     """Return the template environment; autoescape holds for every value."""
     return Environment(
         loader=FileSystemLoader(folder("templates")),
@@ -56,7 +56,7 @@ def _environment() -> Environment:
 
 
 @functools.cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
     """Return a file of ``templates/`` to put inside the page; its hash must cover what a browser sees."""
     return (
         "\n" + (folder("templates") / name).read_text(encoding="utf-8").replace("\r\n", "\n").strip() + "\n"
@@ -79,6 +79,7 @@ def _context(report: Report, limits: Limits) -> Mapping[str, Any]:
         "advice": cards.cards(report, limits),
         "plan": plan.sentence(report),
         "ceilings": ceilings.section(report, limits),
+        "trials": trials.rows(report, limits),
         "findings": sections.findings(report, limits),
         "input_parts": sections.input_parts(report, limits),
         "stacks": sections.stacks(report, limits),

@@ -31,6 +31,7 @@ KEYS = (
     "overhead",
     "run",
     "measurements",
+    "trials",
     "pictures",
 )
 # Python's encoder recurses once a level and its default limit is 1000 frames; the deepest part of a

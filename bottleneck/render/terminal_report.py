@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..model.mitigation import Advice
 from ..model.report import PhaseShare, Report
-from . import ceilings, plan, ranks, view
+from . import ceilings, plan, ranks, trials, view
 from .text import ascii_only, code_spans, line
 
 # Colours of the sixteen that every terminal has; families share one, as in report.html.
@@ -195,7 +195,7 @@ def _mitigation(rank: int, advice: Advice, pen: _Pen) -> list[RenderableType]:
     title = pen.fit(line(advice.title), max(8, pen.width - len(gain) - 4))
     left = Text(f"{rank} ").append_text(pen.say(title, "bold"))
     found = view.whole(advice.speedup)
-    basis = view.BASES.get(advice.basis, (line(advice.basis, 20),))[0]
+    basis = trials.basis(advice)
     if found is not None and advice.basis != "unknown" and view.spread(found):
         basis += f" {view.spread(found)}"
     risk = line(advice.risk[0], 160) if advice.risk else "none known"

@@ -135,6 +135,11 @@ def ratio(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") + "×"  # near 1 the second digit is the answer
 
 
+def exact(value: float) -> str:
+    """Return a measured speedup to the percent: "1.07×"."""
+    return "over 100×" if value >= 100 else f"{value:.2f}×"
+
+
 def whole(interval: Interval | None) -> Interval | None:
     """Return ``interval`` where all of it is finite and above zero, as a speedup must be."""
     if interval is None:

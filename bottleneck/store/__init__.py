@@ -2,10 +2,13 @@
 
 from .deep import ROOFLINE
 from .files import read_json, write_json, write_text
+from .recipe import RECIPE, read_recipe, write_recipe
 from .run import RUN_FILE, SCHEMA, load
 from .trace import TraceTail, read_process
+from .trials import read_trials, write_trials
 
 __all__ = [
+    "RECIPE",
     "ROOFLINE",
     "RUN_FILE",
     "SCHEMA",
@@ -13,6 +16,10 @@ __all__ = [
     "load",
     "read_json",
     "read_process",
+    "read_recipe",
+    "read_trials",
     "write_json",
+    "write_recipe",
     "write_text",
+    "write_trials",
 ]

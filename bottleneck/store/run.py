@@ -13,6 +13,7 @@ from .files import read_json
 from .processes import Condensing, read
 from .samples import NAME, load_samples
 from .stacks import load_stacks
+from .trials import load_trials
 
 SCHEMA = 1
 RUN_FILE = "run.json"
@@ -39,6 +40,7 @@ def load(folder: Path, condensing: Condensing | None = None) -> RunRecord:
     found, ranks = read(folder, failures, condensing)
     processes = tuple(sorted(found, key=lambda p: (_time(p.header, "monotonic_ns"), p.key)))
     system, stacks = _samples(folder, failures), _stacks(folder, failures)
+    trials = load_trials(folder, failures)
     deep, roofline = load_deep(folder, failures), load_roofline(folder, failures)
     return RunRecord(
         schema=int(run["schema"]),
@@ -55,6 +57,7 @@ def load(folder: Path, condensing: Condensing | None = None) -> RunRecord:
         roofline=roofline,
         failures=tuple(failures),
         ranks=ranks,
+        trials=trials,
         overhead={key: float(value) for key, value in _mapping(run, "overhead").items() if _is_number(value)},
     )
 

@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from trainbottleneck.analyze.logged import logged
+from trainbottleneck.analyze.observed import observed
 
 from .runs import FIRST, Ran, in_turn, order, run, write
 
@@ -183,6 +186,10 @@ def test_tensorboard_and_safetensors_write_elsewhere(tmp_path: Path) -> None:
     (copy,) = (path for path in (ran.run / "scratch").rglob(real.name) if path.is_file())
     assert copy.read_bytes().startswith(real.read_bytes()) and copy.stat().st_size > real.stat().st_size
     assert len(ran.record.told("experiments")) == 1
+    losses = logged(observed([ran.record]))["loss"]  # those of the training as it is
+    assert 50 <= len(losses.values) <= 60
+    assert list(losses.updates) == list(range(1, len(losses.updates) + 1))
+    assert np.isfinite(losses.values).all()
 
 
 TRAINER = """

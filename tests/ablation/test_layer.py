@@ -13,7 +13,6 @@ import pytest
 CHILD = """
 import json, os, random, shutil, sys
 from pathlib import Path
-from types import SimpleNamespace
 from trainbottleneck.agent.ablation.redirect import Redirect
 from trainbottleneck.agent.hooks import Hooks
 
@@ -83,8 +82,8 @@ def attempt(operation, root, state):
     except OSError as error:
         return type(error).__name__, error.errno
 
-redirect = Redirect(SimpleNamespace(_C=SimpleNamespace()), Hooks(), SimpleNamespace(run=str(run)), str(run / "scratch"))
-redirect.start()
+redirect = Redirect(Hooks(), str(run), str(run / "scratch"))
+redirect.start(lambda name, call: None)
 plain_run = Redirect.__new__(Redirect)
 rnd = random.Random(seed)
 for number in range(400):
@@ -121,7 +120,7 @@ def _answers(folder: Path, seed: int, layered: bool) -> tuple[list[Any], dict[st
     run = folder / f"run-{layered}"
     _make(root)
     run.mkdir()
-    child = CHILD if layered else CHILD.replace("redirect.start()", "pass")
+    child = CHILD if layered else CHILD.replace("redirect.start(lambda name, call: None)", "pass")
     command = [sys.executable, "-c", child, str(root), str(root), str(run), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

@@ -199,7 +199,7 @@ TABLE = (
         "gan",
         "host_overhead",
         "many small kernels on small images",
-        ("cuda_graphs", "torch_compile", "vectorised_forward"),
+        ("torch_compile", "cuda_graphs", "vectorised_forward"),
         {"forward": 0.004, "backward": 0.006},
         {"host.dispatch_s": 0.005, "host.backward_nodes": 400},
     ),

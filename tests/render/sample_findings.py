@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trainbottleneck.model.finding import Evidence, Finding, Interval
 from trainbottleneck.model.mitigation import Advice, Rejected
+from trainbottleneck.model.trial import Change
 
 WORKERS = """\
 loader = DataLoader(
@@ -131,6 +132,13 @@ ADVICE = (
         ),
         sources=("https://pytorch.org/docs/stable/data.html#multi-process-data-loading",),
         next_wall="compute",
+        changes=(
+            Change(
+                mitigation="dataloader_workers",
+                override="loader",
+                settings={"num_workers": 6.0, "persistent_workers": 1.0},
+            ),
+        ),
     ),
     Advice(
         id="offline_preprocess",

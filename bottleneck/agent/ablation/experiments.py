@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .. import kinds
+from .. import WATCH, kinds
 from ..hooks import Hooks
 from ..late import keep
 from ..recorder import Recorder, now
@@ -101,8 +101,8 @@ class Experiments:
     def start_redirecting(self, scratch: str) -> None:
         """Send what the script writes to ``scratch`` from now on; the first order that is carried out says so."""
         if self.redirect is None:
-            redirect = Redirect(self.torch, self.hooks, self.recorder, scratch)
-            redirect.start()
+            redirect = Redirect(self.hooks, self.recorder.run, scratch)
+            redirect.start(WATCH.when)
             self.redirect = redirect
             self.recorder.event("experiments", steps=self.todo.steps())
 

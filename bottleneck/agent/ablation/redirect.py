@@ -1,4 +1,4 @@
-"""Sends everything the script writes to a scratch folder: from the first experiment to the end of the process.
+"""Sends everything the script writes to a scratch folder: from the first experiment, or the start of a trial, on.
 
 Out of reach, because none of it passes Python's functions in this process: what other processes write (loader
 workers that run already, programs the script starts), and libraries that open files for writing in C (HDF5, Arrow).
@@ -29,6 +29,7 @@ _KEPT = {
     "_frozen_importlib_external",
     "importlib._bootstrap_external",
 }
+When = Callable[[str, Callable[[Any], None]], None]
 _OURS = __name__.partition(".ablation")[0]  # its own names for the real functions stay
 _LEAST_FREE = 1 << 30  # bytes: a script whose disk fills up fails
 
@@ -36,21 +37,20 @@ _LEAST_FREE = 1 << 30  # bytes: a script whose disk fills up fails
 class Redirect:
     """All that stands between the script and its files."""
 
-    def __init__(self, torch: Any, hooks: Hooks, recorder: Any, scratch: str) -> None:
-        """Patch nothing yet."""
-        self.torch = torch
+    def __init__(self, hooks: Hooks, run: str, scratch: str) -> None:
+        """Patch nothing yet; ``run`` is the run folder, which stays real."""
         self.hooks = hooks
-        self.recorder = recorder
+        self.run = run
         self.scratch = scratch
         self.replaced: dict[int, tuple[Any, Any]] = {}
 
-    def start(self) -> None:
-        """Redirect from now on.
+    def start(self, when: When) -> None:
+        """Redirect from now on; ``when(name, call)`` calls once a library is imported, at once where it is.
 
         Raises:
             Refused: Something of the script's could not be kept from its real place.
         """
-        overlay = Overlay(self.recorder.run, self.scratch)
+        overlay = Overlay(self.run, self.scratch)
         if shutil.disk_usage(overlay.root).free < _LEAST_FREE:
             raise Refused("there is too little free space for what the script would save")
         descriptors = Descriptors(overlay)
@@ -59,7 +59,8 @@ class Redirect:
             original = getattr(owner, name, None)
             if original is not None:
                 self._replace(owner, name, dress(make(overlay, original), original))
-        writing.install(overlay, self.torch, self._replace)
+        writing.install(overlay, when, self._replace)
+        when("torch", lambda torch: self._replace_copies())  # torch.load is torch.serialization's
         self._replace_copies()
         self._replace_defaults()
         self.hooks.patch(sys, "dont_write_bytecode", True)

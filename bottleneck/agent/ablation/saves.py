@@ -69,12 +69,16 @@ class Checkpoint(Arm):
             return original(*args, **kwargs)  # a buffer in memory: more than a checkpoint may hang on it
         self.calls += 1
         sort = label + " " + re.sub(r"\d+", "#", path)  # checkpoints of one sort differ in their numbers
-        if self.removed and sort in self.results:
+        if sort in self.results and self._is_away(sort):
             self._pretend(path, target, sort)
             return self.results[sort]
         result = self.results[sort] = original(*args, **kwargs)
         self._keep(path, sort)
         return result
+
+    def _is_away(self, sort: str) -> bool:
+        """Return whether a checkpoint of this sort is not written."""
+        return self.removed
 
     def _keep(self, path: str, sort: str) -> None:
         """Keep a second name for the file just written."""

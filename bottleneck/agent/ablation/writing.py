@@ -7,7 +7,6 @@ import errno
 import io
 import os
 import stat
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -120,16 +119,26 @@ _BY_PATH: tuple[tuple[str, str, int, str, Callable[[Overlay, Any], Any]], ...] =
 )
 
 
-def install(layer: Overlay, torch: Any, replace: Callable[[Any, str, Any], None]) -> None:
-    """Patch, by ``replace(owner, name, replacement)``, what opens paths in C and is imported already."""
-    for module, name, at, keyword, choose in _BY_PATH:
-        owner = sys.modules.get(module)
+def install(
+    layer: Overlay,
+    when: Callable[[str, Callable[[Any], None]], None],
+    replace: Callable[[Any, str, Any], None],
+) -> None:
+    """Patch, by ``replace(owner, name, replacement)``, what opens paths in C, ``when`` it is imported."""
+
+    def patch(owner: Any, name: str, at: int, keyword: str, choose: Any) -> None:
         original = getattr(owner, name, None)
         if original is not None:
             replace(owner, name, dress(_chosen(layer, original, at, keyword, choose), original))
-    writer = getattr(torch._C, "PyTorchFileWriter", None)
-    if writer is not None:
-        replace(torch._C, "PyTorchFileWriter", _writer(layer, writer))
+
+    def patch_writer(torch: Any) -> None:
+        writer = getattr(torch._C, "PyTorchFileWriter", None)
+        if writer is not None:
+            replace(torch._C, "PyTorchFileWriter", _writer(layer, writer))
+
+    for module, *how in _BY_PATH:
+        when(module, lambda owner, how=how: patch(owner, *how))  # type: ignore[misc]
+    when("torch", patch_writer)
 
 
 def _chosen(layer: Overlay, original: Any, at: int, keyword: str, choose: Any) -> Any:

@@ -1,0 +1,223 @@
+"""``bottleneck tune``: stack what is proved into the fastest recipe, and say how to make it permanent."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import proving, rulebook, units
+from ..advise.tuning import Confirm, Diagnose, Finish, Try, Tuning
+from ..analyze.progress import look
+from ..collect import deep, folder, session
+from ..collect.target import Target, resolve
+from ..collect.trials import Candidate, Trials
+from ..collect.watch import Limits, Stage
+from ..errors import BottleneckError
+from ..model.trial import Change, Trial
+from ..patch import Patch
+from ..rulebook import Rulebook
+from ..store import RECIPE, write_recipe, write_text, write_trials
+from . import output
+from .diagnose import AsPython
+from .duration import duration
+from .permanent import make_patch, write_patch
+from .trial_progress import TrialProgress, line_of
+
+PATCH = "recipe.patch"
+
+
+@click.command(
+    cls=AsPython,
+    context_settings={"allow_interspersed_args": False},
+    short_help="Find the fastest settings of a script by stacking what is proved.",
+)
+@click.option("-m", "module", metavar="MODULE", help="Run a module, as `python -m MODULE` would.")
+@click.option("--python", metavar="PATH", help="Interpreter for the script; it needs torch, not this tool.")
+@click.option("-o", "out", metavar="DIR", type=click.Path(path_type=Path), help="New folder for all results.")
+@click.option(
+    "--budget",
+    callback=duration,
+    default="30m",
+    show_default=True,
+    metavar="TIME",
+    help="Time for everything: 10m, 1h.",
+)
+@click.option("--allow-changes", is_flag=True, help="Try methods too that change what is trained.")
+@click.option(
+    "--write", is_flag=True, help="Edit the script as the patch says; the original is kept beside it."
+)
+@click.option("--quiet", is_flag=True, help="Print nothing but errors and the result.")
+@click.option(
+    "--rules",
+    "rule_folders",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Add or override rules by those in this folder.",
+)
+@click.argument("target", nargs=-1, type=click.UNPROCESSED, metavar="TARGET [ARGS]...")
+def tune(
+    module: str | None,
+    python: str | None,
+    out: Path | None,
+    budget: float,
+    allow_changes: bool,
+    write: bool,
+    quiet: bool,
+    rule_folders: tuple[Path, ...],
+    target: tuple[str, ...],
+) -> None:
+    """Diagnose TARGET, try the advice in fair pairs, keep what is proved, diagnose again with it, and so on.
+
+    \b
+      bottleneck tune train.py --epochs 3
+      bottleneck tune --budget 1h -- torchrun --nproc-per-node 2 train.py
+
+    Nothing the script saves meanwhile reaches its real places. At the end stand the fastest recipe with its proved
+    speedup over the script as it is, recipe.json for `bottleneck diagnose --apply`, and a patch of the script where
+    the change is a known argument of a known call (applied only with --write), else the lines to add. Ctrl-C ends the
+    search and keeps what is proved so far.
+    """
+    what = resolve(module, target, python)
+    book = rulebook.load([rulebook.shipped(), *rule_folders])
+    run = folder.make(out, f"tune-{Path(what.script).stem}")
+    output.say(f"tuning {what.script} for at most {units.seconds(budget)}; results: {run}")
+    search = Search(what, run, book, Tuning(budget_s=budget, allow_changes=allow_changes), quiet)
+    finish, stopped = search.run()
+    _finish(search, finish, write)
+    if stopped:
+        sys.exit(130)
+
+
+class Search:
+    """Carries out what the plan asks for."""
+
+    def __init__(self, target: Target, where: Path, book: Rulebook, plan: Tuning, quiet: bool) -> None:
+        """Write below ``where``."""
+        self.target, self.where, self.book, self.plan, self.quiet = target, where, book, plan, quiet
+        self.sites: list[Mapping[str, Any]] = []
+        self.trials: list[Trial] = []
+        self.known: Any = None
+        self._runs = 0
+
+    def run(self) -> tuple[Finish, bool]:
+        """Return the end of the search, and whether the user stopped it."""
+        try:
+            while not isinstance(step := self.plan.next(), Finish):
+                began = time.monotonic()
+                if isinstance(step, Diagnose):
+                    self._diagnose(step, began)
+                elif isinstance(step, Try):
+                    found = self._session(step.recipe, step.candidates, step.budget_s)
+                    self.plan.tried(step, found, time.monotonic() - began)
+                else:
+                    self._confirm(step, began)
+        except KeyboardInterrupt:
+            return self.plan.stop(), True
+        return step, False
+
+    def _diagnose(self, step: Diagnose, began: float) -> None:
+        """Diagnose the script with what is proved so far."""
+        self._runs += 1
+        run = folder.make(self.where / f"run-{self._runs}", self.target.script)
+        self._say(f"diagnosing it{' with what is proved so far' if step.recipe else ''}")
+        looks: list[Stage] = [deep.DeepStage(run)]
+        ended = session.measure(
+            self.target, run, Limits(), look, lambda text: None, looks, step.recipe, disposable=True
+        )
+        if ended.interrupts:
+            raise KeyboardInterrupt
+        deep.complete(run, self.target.python, False)
+        record, report = proving.read(run, self.book)
+        output.write_report(report, run)
+        if not ended.stopped_by_us and ended.code:
+            raise BottleneckError(f"the script ended with code {ended.code}; see {run / 'report.html'}")
+        self.known = proving.known(record, Path.cwd())
+        self._say(report.verdict.headline)
+        self.plan.diagnosed(
+            report.mitigations,
+            report.verdict.bottleneck or "",
+            proving.arm_s(self.known),
+            time.monotonic() - began,
+        )
+
+    def _session(self, recipe: tuple[Change, ...], candidates: Any, budget_s: float) -> tuple[Trial, ...]:
+        """Try some advice on top of ``recipe``."""
+        titles = {one.id: one.title for one in candidates}
+        wanted = [Candidate(mitigations=(one.id,), changes=one.changes) for one in candidates]
+        return self._try(wanted, titles, budget_s, recipe)
+
+    def _confirm(self, step: Confirm, began: float) -> None:
+        """Try the whole recipe against the script as it is."""
+        names = tuple(dict.fromkeys(one.mitigation for one in step.recipe))
+        whole = Candidate(mitigations=names, changes=step.recipe)
+        self._say("all of it together, against the script as it is")
+        found = self._try([whole], {}, step.budget_s, ())
+        self.plan.confirmed(found[0], time.monotonic() - began)
+
+    def _try(
+        self,
+        wanted: list[Candidate],
+        titles: Mapping[str, str],
+        budget_s: float,
+        base: tuple[Change, ...],
+    ) -> tuple[Trial, ...]:
+        """Run one session of trials."""
+        progress = TrialProgress(titles, self.quiet)
+        session_ = Trials(
+            self.target,
+            self.where / f"trials-{len(self.trials) + 1}",
+            wanted,
+            self.known,
+            budget_s,
+            base=base,
+        )
+        try:
+            session_.run(progress.tell, lambda found: None)
+        finally:
+            progress.close()
+            self.sites += session_.sites()
+            proving.tidy(self.where)
+        found = session_.trials()
+        for trial in found:
+            self._say(line_of(trial, titles))
+        self.trials += found
+        write_trials(self.where, self.trials)
+        return found
+
+    def _say(self, text: str) -> None:
+        if not self.quiet:
+            output.say(text)
+
+
+def _finish(search: Search, finish: Finish, write: bool) -> None:
+    """Write recipe and patch, and say what was found."""
+    if not finish.recipe:
+        output.say(f"nothing made it faster beyond doubt ({finish.reason}); the script stays as it is")
+        return
+    write_recipe(search.where / RECIPE, finish.recipe)
+    patch = make_patch(finish.recipe, search.sites, Path.cwd())
+    if finish.total is not None:
+        output.say(f"the fastest recipe ({finish.reason}): {line_of(finish.total, {})}")
+    output.say(f"run with it: bottleneck diagnose --apply {search.where / RECIPE} {search.target.script}")
+    _show(patch, search.where, write)
+
+
+def _show(patch: Patch, where: Path, write: bool) -> None:
+    """Show how to make it permanent; edit the script where that was asked for."""
+    if patch.diff:
+        write_text(where / PATCH, patch.diff)
+        output.put(patch.diff)
+        if write:
+            for path, kept in write_patch(patch, where):
+                output.say(f"edited {path}; the original is {kept}")
+        else:
+            output.say(f"to make it permanent: patch -p1 < {where / PATCH}, or run again with --write")
+    for one in patch.additions:
+        output.say(f"{one.where}{f' ({one.reason})' if one.reason else ''}:")
+        output.put("".join(f"    {line}\n" for line in one.lines))

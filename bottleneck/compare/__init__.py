@@ -1,0 +1,1 @@
+"""Runs beside runs: what became faster, how sure that is, and what else differs. Pure."""

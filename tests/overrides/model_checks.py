@@ -1,0 +1,396 @@
+"""Overrides that change how a model is stored and computed."""
+
+from __future__ import annotations
+
+import copy
+import io
+import sys
+from types import SimpleNamespace
+
+import torch
+from changed import PACKAGE, changed
+from torch import nn
+from torch.nn import functional
+from training import Block, Blocks, Conv, identity, of_seed, train
+
+IMAGES = torch.linspace(-1, 1, 4 * 3 * 8 * 8).view(4, 3, 8, 8)
+ROWS = torch.linspace(-1, 1, 4 * 8).view(4, 8)
+
+
+def close(one: list[float], other: list[float], relative: float) -> bool:
+    return len(one) == len(other) and all(
+        abs(a - b) <= relative * abs(b) for a, b in zip(one, other, strict=True)
+    )
+
+
+def losses_with(make, x, name, relative=None, **settings):
+    """Train the same net without and with an override; check what may never change; return net, losses, told."""
+    plain = of_seed(lambda: train(make(), x))
+    torch.manual_seed(1)
+    net = make()
+    before = identity(net)
+    with changed(name, **settings) as told:
+        losses = train(net, x)
+    assert identity(net) == before
+    assert losses == plain if relative is None else close(losses, plain, relative), (losses, plain)
+    return net, losses, told
+
+
+def check_channels_last_keeps_parameters_and_rounds_losses() -> None:
+    net, _, told = losses_with(Conv, IMAGES, "channels_last", 1e-4)
+    assert told["applied"] == ["Conv and its inputs are stored channels last"] and not told["refused"]
+    weight = net.body[0].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+
+
+def check_channels_last_is_undone_where_view_fails() -> None:
+    net, _, told = losses_with(lambda: Conv(view=True), IMAGES, "channels_last")
+    assert not told["applied"] and "view size is not compatible" in told["refused"][0]
+    assert net.body[0].weight.is_contiguous()
+
+
+def check_channels_last_is_refused_without_convolutions() -> None:
+    _, _, told = losses_with(Blocks, ROWS, "channels_last")
+    assert told["refused"] == ["the model has no 2-D convolution"] and not told["applied"]
+
+
+def check_float32_converts_in_place_and_gives_float64_back() -> None:
+    net, _, told = losses_with(lambda: Conv().double(), IMAGES.double(), "float32", 1e-4)
+    assert told["applied"] == ["Conv computes in float32"]
+    assert {one.dtype for one in net.parameters()} == {torch.float32}
+    assert {one.dtype for one in net.buffers()} == {torch.float32, torch.int64}
+
+
+def check_float32_holds_for_constants_under_a_default_of_float64() -> None:
+    class Scaled(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) @ torch.ones(1, 1)
+
+    torch.set_default_dtype(torch.float64)
+    try:
+        _, _, told = losses_with(lambda: Scaled(8, 1), ROWS.double(), "float32", 1e-4)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert told["applied"] == ["Scaled computes in float32"] and not told["refused"]
+
+
+def check_float32_shrinks_a_state_that_was_loaded() -> None:
+    net = nn.Linear(8, 1).double()
+    optimizer = torch.optim.Adam(net.parameters())
+    net(ROWS.double()).sum().backward()
+    optimizer.step()
+    with changed("float32"):
+        for _ in range(2):
+            net(ROWS.double()).sum().backward()
+            optimizer.step()
+    assert {one["exp_avg"].dtype for one in optimizer.state.values()} == {torch.float32}
+
+
+def check_float32_is_undone_to_the_last_digit_where_it_fails() -> None:
+    class Fixed(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) @ torch.ones(1, 1, dtype=torch.float64)
+
+    _, _, told = losses_with(lambda: Fixed(8, 1).double(), ROWS.double(), "float32")
+    assert told["refused"] and not told["applied"]
+
+
+def check_float32_is_refused_for_float32() -> None:
+    _, _, told = losses_with(Blocks, ROWS, "float32")
+    assert told["refused"] == ["no parameter is float64"]
+
+
+def _with_bfloat16(call):
+    """Run ``call()`` as on a CPU with instructions for bfloat16."""
+    module = __import__(f"{PACKAGE}.overrides.autocast", fromlist=["x"])
+    asked, module.lacks_bfloat16 = module.lacks_bfloat16, lambda torch, kind: ""
+    try:
+        return call()
+    finally:
+        module.lacks_bfloat16 = asked
+
+
+def check_autocast_covers_model_and_loss_and_nothing_else() -> None:
+    seen: list[tuple[str, bool]] = []
+
+    class Net(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result = super().forward(x)
+            seen.append((str(result.dtype), torch.is_autocast_enabled("cpu")))
+            return result
+
+    def loss(out: torch.Tensor) -> torch.Tensor:
+        seen.append((str(out.dtype), torch.is_autocast_enabled("cpu")))
+        return functional.binary_cross_entropy(out.sigmoid(), torch.zeros(4, 1))
+
+    def run() -> None:
+        net = Net(8, 1)
+        before = identity(net)
+        with changed("autocast", bf16=1) as told:
+            train(net, ROWS, 2, loss)
+            assert not torch.is_autocast_enabled("cpu")
+            net.eval()
+            net(ROWS)
+            assert not torch.is_autocast_enabled("cpu")
+        assert identity(net) == before and net.weight.grad.dtype == torch.float32
+        assert told["applied"] == ["Net and the loss run under bfloat16 autocast"] and not told["refused"]
+
+    _with_bfloat16(run)
+    assert seen == [("torch.bfloat16", True), ("torch.float32", True)] * 2 + [("torch.bfloat16", True)]
+
+
+def check_autocast_learns_as_a_script_with_autocast_does() -> None:
+    def by_hand() -> list[float]:
+        net, losses = Blocks(), []
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+        for _ in range(3):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss = (net(ROWS).float() ** 2).mean()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return losses
+
+    def run() -> list[float]:
+        with changed("autocast", bf16=1):
+            return of_seed(lambda: train(Blocks(), ROWS, 3))
+
+    assert _with_bfloat16(run) == of_seed(by_hand)
+
+
+def check_autocast_is_refused_where_precision_is_mixed() -> None:
+    net = nn.Linear(8, 1)
+
+    def own() -> None:
+        with changed("autocast", bf16=1) as told:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                net(ROWS).sum().backward()
+            assert not torch.is_autocast_enabled("cpu")
+            net(ROWS).sum().backward()
+        assert told["refused"] == ["the script runs under autocast already"] and not told["applied"]
+
+    def inner() -> None:
+        class Inner(nn.Linear):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                with torch.autocast("cpu", dtype=torch.bfloat16):
+                    return super().forward(x)
+
+        with changed("autocast", bf16=1) as told:
+            net = Inner(8, 1)
+            for _ in range(2):
+                net(ROWS).sum().backward()
+        assert told["refused"] == ["the script runs under autocast already"] and not told["applied"]
+
+    def scaler() -> None:
+        with changed("autocast", bf16=1) as told:
+            torch.amp.GradScaler("cpu")
+            net(ROWS).sum().backward()
+        assert told["refused"] == ["the script uses a GradScaler, so mixed precision"]
+
+    for call in (own, inner, scaler):
+        _with_bfloat16(call)
+    with changed("autocast", bf16=0) as told:
+        pass
+    assert "GradScaler" in told["refused"][0]
+
+
+def check_autocast_covers_two_models_of_one_loss() -> None:
+    def run() -> None:
+        first, second = Blocks(), nn.Linear(1, 1)
+        with changed("autocast", bf16=1) as told:
+            for _ in range(3):
+                (second(first(ROWS)) ** 2).mean().backward()
+                assert not torch.is_autocast_enabled("cpu")
+        assert [text.split()[0] for text in told["applied"]] == ["Blocks", "Linear"] and not told["refused"]
+
+    _with_bfloat16(run)
+
+
+def check_autocast_ends_in_order_with_contexts_of_others() -> None:
+    weights: list[float] = []
+
+    class Net(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            weights.append(super().forward(torch.ones(1, 8)).item() - self.bias.item())
+            return super().forward(x)
+
+    def run() -> None:
+        net = Net(8, 1)
+        with changed("autocast", bf16=1) as told:
+            for step in range(3):
+                out = net(ROWS).sum()
+                with torch.autocast("cpu", enabled=False):
+                    out.backward()
+                with torch.no_grad():
+                    net.weight.fill_(step)
+            net.eval()
+            net(ROWS)
+            assert not torch.is_autocast_enabled("cpu")
+        assert told["applied"] and not told["refused"]
+
+    _with_bfloat16(run)
+    assert [round(one) for one in weights[1:]] == [
+        0,
+        8,
+        16,
+    ]  # no weight of the step before is left in its cache
+
+
+def check_autocast_survives_a_forward_that_fails() -> None:
+    class Failing(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise KeyError("of the script")
+
+    def run() -> None:
+        net, error = Failing(8, 1), None
+        with changed("autocast", bf16=1) as told:
+            try:
+                net(ROWS)
+            except KeyError as raised:
+                error = raised
+            assert error is not None and error.__context__ is None and not torch.is_autocast_enabled("cpu")
+        assert not told["applied"]
+
+    _with_bfloat16(run)
+
+
+def check_matmul_sets_what_this_machine_can() -> None:
+    _, _, told = losses_with(Blocks, ROWS, "matmul", tf32=1)
+    assert told["refused"] == ["TF32 is a format of GPUs, and the model is on the CPU"]
+    assert torch.get_float32_matmul_precision() == "highest"
+    module = __import__(f"{PACKAGE}.overrides.matmul", fromlist=["x"])
+    asked, module.lacks_bfloat16 = module.lacks_bfloat16, lambda torch, kind: ""
+    try:
+        with changed("matmul", precision=2) as told:
+            train(Blocks(), ROWS, 1)
+            assert torch.get_float32_matmul_precision() == "medium"
+        assert told["applied"] == ["the precision of float32 matrix products is medium"]
+    finally:
+        module.lacks_bfloat16 = asked
+        torch.set_float32_matmul_precision("highest")
+    with changed("matmul", precision=3) as told:
+        pass
+    assert told["refused"]
+
+
+def check_gpu_settings_are_refused_on_a_cpu() -> None:
+    _, _, told = losses_with(Conv, IMAGES, "cudnn", benchmark=1)
+    assert told["refused"] == ["the model is not on a GPU"] and not torch.backends.cudnn.benchmark
+    if torch.version.cuda is None:
+        _, _, told = losses_with(Conv, IMAGES, "non_blocking")
+        assert told["refused"] == ["this torch is built for the CPU: nothing is copied"]
+
+
+def check_only_copies_to_a_gpu_are_non_blocking() -> None:
+    to_cuda = __import__(f"{PACKAGE}.overrides.non_blocking", fromlist=["x"]).to_cuda
+    other = torch.empty(1, device="meta")
+    for args, kwargs in ((("cpu",), {}), ((torch.float16,), {}), ((other,), {}), ((), {"dtype": torch.int8})):
+        assert not to_cuda(args, kwargs)
+    for args, kwargs in (
+        (("cuda:1",), {}),
+        ((0,), {}),
+        ((torch.device("cuda"),), {}),
+        ((), {"device": "cuda"}),
+    ):
+        assert to_cuda(args, kwargs)
+
+
+class Pinned:
+    """Stands for a tensor, as pinned memory needs a GPU."""
+
+    def __init__(self, pinned: bool, device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.pinned = pinned
+
+    def is_pinned(self) -> bool:
+        return self.pinned
+
+
+def check_only_pinned_batches_of_a_loader_are_copied_without_waiting() -> None:
+    module = __import__(f"{PACKAGE}.overrides.non_blocking", fromlist=["x"])
+    module._to = module._cuda = lambda tensor, *args, **kwargs: kwargs
+    module._is_compiling = lambda: False
+    for from_loader in (True, False):
+        module._acts = lambda tensor, known=from_loader: known
+        forced = {"non_blocking": True} if from_loader else {}
+        assert module.tensor_to(Pinned(True), "cuda") == module.tensor_cuda(Pinned(True)) == forced
+        assert module.tensor_to(Pinned(True), "cpu") == module.tensor_to(Pinned(False), "cuda") == {}
+        assert module.tensor_to(Pinned(True, "cuda"), "cuda:1") == module.tensor_cuda(Pinned(False)) == {}
+
+
+def check_gpus_are_asked_for_what_a_precision_needs() -> None:
+    lacks = __import__(f"{PACKAGE}.overrides.matmul", fromlist=["x"]).lacks
+    lacks_bfloat16 = __import__(f"{PACKAGE}.overrides.autocast", fromlist=["x"]).lacks_bfloat16
+
+    def gpu(*capability: int) -> SimpleNamespace:
+        cuda = SimpleNamespace(get_device_capability=lambda: capability)
+        return SimpleNamespace(version=SimpleNamespace(cuda="12.8"), cuda=cuda)
+
+    assert lacks(gpu(8, 0), "cuda", "high") == lacks_bfloat16(gpu(9, 0), "cuda") == ""
+    assert "8.0" in lacks(gpu(7, 5), "cuda", "high") and "8.0" in lacks_bfloat16(gpu(7, 5), "cuda")
+
+
+def check_a_module_that_cannot_be_known_is_called_as_ever() -> None:
+    class Odd(nn.Linear):
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    with changed("channels_last") as told:
+        assert Odd(8, 1)(ROWS).shape == (4, 1)
+    assert not told.events
+
+
+def check_the_wrapper_leaves_modules_that_need_none() -> None:
+    plain = nn.Module._call_impl
+    with changed("float32") as told:
+        assert nn.Module._call_impl is not plain
+        train(nn.Linear(8, 1), ROWS, 70)
+        assert nn.Module._call_impl is plain and "_call_impl" not in vars(nn.Linear)
+    assert told["refused"]
+    with changed("channels_last"):
+        train(Conv(), IMAGES, 70)
+        assert (
+            nn.Module._call_impl is plain
+            and "_call_impl" in vars(Conv)
+            and "_call_impl" not in vars(nn.Conv2d)
+        )
+    assert "_call_impl" not in vars(Conv) and nn.Module._call_impl is plain
+
+
+def check_a_changed_model_is_saved_and_copied_as_ever() -> None:
+    with changed("channels_last"):
+        net = Conv()
+        train(net, IMAGES, 2)
+        twin = copy.deepcopy(net)
+        torch.save(net, buffer := io.BytesIO())
+        assert PACKAGE.encode() not in buffer.getvalue()
+        buffer.seek(0)
+        loaded = torch.load(buffer, weights_only=False)
+    for other in (twin, loaded):
+        assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
+
+
+def check_two_overrides_act_on_one_model() -> None:
+    plain = of_seed(lambda: train(Conv().double(), IMAGES.double()))
+    with changed("float32") as narrow, changed("channels_last") as last:
+        losses = of_seed(lambda: train(Conv().double(), IMAGES.double()))
+    assert narrow["applied"] and last["applied"] and close(losses, plain, 1e-4)
+
+
+def check_modules_called_in_backward_or_without_parameters_are_no_roots() -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    def call(block: Block, x: torch.Tensor) -> torch.Tensor:
+        return checkpoint(block, x, use_reentrant=False)
+
+    loss = nn.MSELoss()
+    with changed("channels_last"):
+        outermost = sys.modules[f"{PACKAGE}.overrides.outermost"]
+        net = Blocks(call)
+        train(net, ROWS, 2, lambda out: loss(out, torch.zeros(4, 1)))
+        met = {type(one).__name__: root.tried for one, root in outermost._calls.roots.items()}
+    assert met["MSELoss"] == set() and set(met) == {"Blocks", "MSELoss"}
