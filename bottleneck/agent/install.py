@@ -65,6 +65,7 @@ def install_overrides(torch: Any, hooks: Hooks, recorder: Recorder, config: dict
         from . import overrides
 
         overrides.install(torch, hooks, recorder, config)
+        dynamo.keep_out()
 
 
 def _allow_stacks(command_pid: int) -> None:

@@ -57,14 +57,16 @@ def measure(
 ) -> Ended:
     """Run ``target`` with the agent aboard and leave its record in ``run``; return how it ended.
 
-    ``changes`` are made to it at run time: a recipe. What a ``disposable`` run saves goes to a scratch folder.
+    ``changes`` are made to it at run time: a recipe. Of a ``disposable`` run
+    nothing is kept: what it saves goes to a scratch folder, what it prints to ``run/output.log``.
 
     Raises:
         NoSpace: The agent does not fit on the disk; nothing was started.
     """
     begin_cpu = _own_cpu()
     folder = _board(run, target, changes, disposable)
-    child = Child(target.argv, folder)
+    output = (run / "output.log").open("wb") if disposable else None
+    child = Child(target.argv, folder, output=output)
     try:
         facts = _facts(target, run, child)
         facts["changes"] = msgspec.to_builtins(list(changes))
@@ -78,6 +80,8 @@ def measure(
         sampler.stop()
     finally:
         child.release_signals()
+        if output is not None:
+            output.close()
     facts["outcome"] = _outcome(code, watcher.stopped, child.start_ns, end_ns)
     facts["failures"] += [_row(failure) for failure in (*watcher.failures, *sampler.failures)]
     for stage in stages:

@@ -220,3 +220,18 @@ def check_eval_mode_that_needs_gradients_keeps_them() -> None:
         with changed("eval_no_grad") as told:
             assert all(all(one) for one in epochs(Blocks(), 3, evaluate))
         assert not told["applied"]
+
+
+def check_a_line_that_once_ran_backward_keeps_gradients() -> None:
+    calls = []
+
+    def evaluate(net: nn.Module) -> bool:
+        out = net(ROWS)
+        calls.append(1)
+        if len(calls) == 3:  # of the first epoch
+            out.sum().backward()
+        return out.requires_grad
+
+    with changed("eval_no_grad") as told:
+        assert all(all(one) for one in epochs(Blocks(), 4, evaluate))
+    assert not told["applied"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import random
 import sys
 from types import SimpleNamespace
 
@@ -47,6 +48,27 @@ def check_channels_last_is_undone_where_view_fails() -> None:
     net, _, told = losses_with(lambda: Conv(view=True), IMAGES, "channels_last")
     assert not told["applied"] and "view size is not compatible" in told["refused"][0]
     assert net.body[0].weight.is_contiguous()
+
+
+def check_an_attempt_that_fails_leaves_no_trace_in_buffers_and_random_numbers() -> None:
+    class Noisy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.drop, self.conv = nn.BatchNorm2d(3), nn.Dropout(0.5), nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(self.drop(self.norm(x)))
+            return x.view(len(x), -1) * random.random()
+
+    def learn() -> tuple[list[float], int, float]:
+        random.seed(1)
+        net = Noisy()
+        return train(net, IMAGES), int(net.norm.num_batches_tracked), random.random()
+
+    plain = of_seed(learn)
+    with changed("channels_last") as told:
+        assert of_seed(learn) == plain
+    assert "view size" in told["refused"][0]
 
 
 def check_channels_last_is_refused_without_convolutions() -> None:
@@ -225,17 +247,18 @@ def check_autocast_ends_in_order_with_contexts_of_others() -> None:
                     out.backward()
                 with torch.no_grad():
                     net.weight.fill_(step)
+            net(ROWS)  # without a backward pass
+            with torch.no_grad():
+                net.weight.fill_(5)
+            net(ROWS).sum().backward()
             net.eval()
             net(ROWS)
             assert not torch.is_autocast_enabled("cpu")
         assert told["applied"] and not told["refused"]
 
     _with_bfloat16(run)
-    assert [round(one) for one in weights[1:]] == [
-        0,
-        8,
-        16,
-    ]  # no weight of the step before is left in its cache
+    # The cache of autocast holds no weight of before; the last call evaluates.
+    assert [round(one) for one in weights[1:]] == [0, 8, 16, 40, 40]
 
 
 def check_autocast_survives_a_forward_that_fails() -> None:

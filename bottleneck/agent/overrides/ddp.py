@@ -104,7 +104,10 @@ class Ddp(Override):
             raise Refused("the gradients are not float32")
         self._probe(module, dtype)
         hook = getattr(default_hooks, self.hook + "_compress_hook")
-        module.register_comm_hook(None, hook)
+        try:
+            module.register_comm_hook(None, hook)
+        except (TypeError, ValueError, RuntimeError) as error:  # bfloat16 without CUDA 11 and NCCL 2.10
+            raise Refused(f"DDP does not take the hook: {error}") from None
         self.tell.applied(f"gradients are exchanged by {self.hook}_compress_hook")
 
     def _probe(self, module: Any, dtype: Any) -> None:
