@@ -22,7 +22,7 @@ if __name__ == "__main__":
     model = nn.Linear(8, 1)
     optimizer = torch.optim.SGD(model.parameters(), 1e-6)
     loader = DataLoader(Slow(), batch_size=4, shuffle=True, num_workers=0)
-    for epoch in range(1000):
+    for _ in range(1000):
         for batch in loader:
             loss = model(batch).square().mean()
             optimizer.zero_grad()
