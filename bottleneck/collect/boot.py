@@ -72,9 +72,8 @@ def make(run: Path, launcher: bool, settings: Mapping[str, Any] | None = None) -
     boot = run / "boot"
     agent = boot / PACKAGE
     source = Path(__file__).resolve().parent.parent / "agent"
-    shutil.copytree(
-        source, agent, ignore=shutil.ignore_patterns("__pycache__"), copy_function=shutil.copyfile
-    )
+    left_out = ["__pycache__"] if settings and settings.get("overrides") else ["__pycache__", "overrides"]
+    shutil.copytree(source, agent, ignore=shutil.ignore_patterns(*left_out), copy_function=shutil.copyfile)
     config = {"run": str(run), "launcher": launcher, "command_pid": os.getpid(), **(settings or {})}
     text = _SITECUSTOMIZE.format(here=str(boot), config=config, package=PACKAGE)
     (boot / "sitecustomize.py").write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from ..model.arm import Arm
 from ..model.trial import Change
 from ..store.arms import load_arm
 from . import boot
+from .cgroup import Cgroup
+from .devices import DeviceReader
 from .launch import Child
 from .orders import OrderBook
 from .sampling import SamplerThread
@@ -48,8 +50,16 @@ class Conditions:
     folder: Path | None = None
 
 
-def run_arm(target: Target, run: Path, changes: Sequence[Change], conditions: Conditions) -> Arm:
+def run_arm(
+    target: Target,
+    run: Path,
+    changes: Sequence[Change],
+    conditions: Conditions,
+    devices: DeviceReader | None = None,
+) -> Arm:
     """Run ``target`` with ``changes`` below the new folder ``run``; return what it did.
+
+    ``devices`` reads the GPUs meanwhile, where there are some.
 
     Nothing the script saves reaches its real places; its output goes to ``run/output.log``.
 
@@ -63,7 +73,7 @@ def run_arm(target: Target, run: Path, changes: Sequence[Change], conditions: Co
     began, used = time.perf_counter_ns(), _children_cpu_s()
     with (run / OUTPUT).open("wb") as output:
         child = Child(target.argv, folder, _variables(conditions), output, conditions.folder)
-        sampler = SamplerThread(SystemSampler(child.pid), run, period_s=_SAMPLE_S)
+        sampler = SamplerThread(SystemSampler(child.pid), run, devices, _SAMPLE_S)
         sampler.start()
         try:
             code, problem = _follow(child, run, conditions)
@@ -75,8 +85,9 @@ def run_arm(target: Target, run: Path, changes: Sequence[Change], conditions: Co
     # of a process that was killed the children are nobody's, and their time is not known
     cpu_s = None if code is None else _children_cpu_s() - used
     arm = load_arm(run, began, seconds, cpu_s, problem or _why(code, run, conditions))
+    quota = Cgroup.of(os.getpid()).cpu_quota()
     shutil.rmtree(folder, ignore_errors=True)
-    return arm
+    return arm if quota is None else replace(arm, quota_cores=quota[0])
 
 
 def _children_cpu_s() -> float:

@@ -18,6 +18,7 @@ from ..verify.losses import compare_losses
 from ..verify.pairs import Measured, measure, result
 from ..verify.protocol import Outcome, Progress, Result, Session, Task
 from ..verify.warm_up import Length, break_even_steps, plan_steps
+from .devices import DeviceReader
 from .target import Target
 from .trial import Conditions, run_arm
 
@@ -120,6 +121,8 @@ class Trials:
         )
         self._seen: dict[str | None, _Seen] = {None: _Seen(), **{name: _Seen() for name in self.candidates}}
         self._count = 0
+        reader = DeviceReader()
+        self.devices = None if reader.reason else reader
 
     def run(
         self, tell: Callable[[Progress, Task | None], None], keep: Callable[[Sequence[Trial]], None]
@@ -183,7 +186,7 @@ class Trials:
             limit_s=_PATIENCE * length.seconds * task.stretch + _PATIENCE_S,
             folder=self.known.folder,
         )
-        arm = run_arm(self.target, folder, changes, conditions)
+        arm = run_arm(self.target, folder, changes, conditions, self.devices)
         if not arm.problem:
             shutil.rmtree(folder, ignore_errors=True)
         return arm

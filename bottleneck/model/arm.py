@@ -26,6 +26,7 @@ class Arm:
         system: Readings of the machine and the processes while it ran.
         seconds: From its start to its end.
         cpu_s: CPU seconds of all its processes, those of workers that ended included; None where not known.
+        quota_cores: The CPU quota of its control group, in cores; None without one.
         problem: Why it can't be used, "" where it can.
     """
 
@@ -37,6 +38,7 @@ class Arm:
     system: tuple[SystemSample, ...]
     seconds: float
     cpu_s: float | None = None
+    quota_cores: float | None = None
     problem: str = ""
 
     @property

@@ -106,6 +106,8 @@ def surroundings(arm: Arm, measured: Measured) -> Surroundings:
         seconds=between,
         steal_frac=_mean(machine[1:], "steal_frac"),
         throttled_s=rise("throttled_s"),
+        quota_cores=arm.quota_cores,
+        heat_frac=_heat(samples),
         psi_cpu_frac=None if pressure is None else pressure / whole,
         busy_cores=_mean(always[1:], "cores_busy"),
         own_cores=None if arm.cpu_s is None else arm.cpu_s / arm.seconds,
@@ -140,6 +142,14 @@ def _mean(machine: Sequence[Mapping[str, float]], name: str) -> float | None:
     """Return the mean of a reading, None where it is not there."""
     values = [one[name] for one in machine if name in one]
     return float(np.mean(values)) if values else None
+
+
+def _heat(samples: Sequence[SystemSample]) -> float | None:
+    """Return the share of samples in which heat held some GPU's clock back, None without a GPU."""
+    read = [one.devices for one in samples if one.devices]
+    if not read:
+        return None
+    return float(np.mean([any(device.get("throttle_thermal", 0) for device in each) for each in read]))
 
 
 def _most(samples: Sequence[SystemSample], name: str) -> float:

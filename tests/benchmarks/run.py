@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("hooks", "overhead", "startup", "record", "rules", "accuracy", "ranks")
+NAMES = ("hooks", "overhead", "startup", "record", "rules", "accuracy", "ranks", "trials")
 
 
 def main() -> None:

@@ -110,6 +110,19 @@ def test_what_the_machine_did_is_read_between_the_measured_steps() -> None:
     assert seen.swap_in_bytes == 0 and seen.throttled_s is None
 
 
+def test_heat_of_a_gpu_counts_by_the_samples_that_saw_it() -> None:
+    hot, cool = ({"throttle_thermal": 1.0},), ({"throttle_thermal": 0.0},)
+    readings = tuple(
+        SystemSample(time_ns=int(second * 1e9), machine={}, processes={}, devices=each)
+        for second, each in ((3, cool), (5, hot), (7, cool), (9, hot))
+    )
+    one = arm([0.1] * 60, start_s=3.5, system=readings, quota_cores=1.5)
+    found = measure(one, one, [], queue=0)
+    assert found is not None
+    seen = surroundings(one, found)
+    assert seen.heat_frac == pytest.approx(0.5) and seen.quota_cores == 1.5
+
+
 def test_without_readings_nothing_is_claimed_about_the_machine() -> None:
     one = arm([0.1] * 60)
     found = measure(one, one, [], queue=0)
