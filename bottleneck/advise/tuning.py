@@ -18,7 +18,7 @@ Effect = frozenset[tuple[str, frozenset[tuple[str, float]]]]
 
 AT_ONCE = 3  # candidates of a round: as many as the summary of a report shows
 _EQUAL_PAIRS = 2  # pairs of a session before the first candidate, and those of the first look (verify)
-_FIRST_LOOK = 5
+_FIRST_LOOK = 3
 _HALF = 0.5  # of the time left is what one round may take: however hard its candidates, others get their turn
 _NEVER_AGAIN = frozenset(("HARMFUL", "FAILED"))
 

@@ -202,22 +202,22 @@ def test_what_pays_only_after_the_training_is_not_taken(steps: float | None, tak
 
 
 def test_a_round_takes_no_more_candidates_than_the_budget_can_judge() -> None:
-    # 30 s are spent; a verdict takes 2 pairs of equal runs and 5 of each candidate, at 20 s a pair.
-    assert isinstance(begun(*map(advice, "abc"), budget_s=169).next(), Finish)
-    assert len(trying(begun(*map(advice, "abc"), budget_s=170)).candidates) == 1
-    assert len(trying(begun(*map(advice, "abc"), budget_s=270)).candidates) == 2
+    # 30 s are spent; a verdict takes 2 pairs of equal runs and 3 of each candidate, at 20 s a pair.
+    assert isinstance(begun(*map(advice, "abc"), budget_s=129).next(), Finish)
+    assert len(trying(begun(*map(advice, "abc"), budget_s=130)).candidates) == 1
+    assert len(trying(begun(*map(advice, "abc"), budget_s=190)).candidates) == 2
 
 
 def test_a_round_leaves_half_of_the_time_to_those_behind() -> None:
     assert trying(begun(advice("a"), budget_s=2030)).budget_s == 1000
-    assert trying(begun(advice("a"), budget_s=180)).budget_s == 140
+    assert trying(begun(advice("a"), budget_s=180)).budget_s == 100
 
 
 def test_time_is_kept_for_the_trial_of_the_whole() -> None:
-    tuning = begun(advice("a"), advice("b"), budget_s=30 + 100 + 30 + 279)
+    tuning = begun(advice("a"), advice("b"), budget_s=30 + 100 + 30 + 199)
     tuning.tried(trying(tuning), [trial("b", gain=1.6)], 100)
     tuning.diagnosed([advice("a")], "optimizer", ARM_S, 30.0)
-    end = tuning.next()  # 140 s for a verdict and 140 s for the whole do not fit into 279
+    end = tuning.next()  # 100 s for a verdict and 100 s for the whole do not fit into 199
     assert isinstance(end, Finish) and end.reason == "the budget has no time for another verdict"
 
 

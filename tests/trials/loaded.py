@@ -12,13 +12,12 @@ class Slow(Dataset):
         return 96
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        time.sleep(0.01)
+        time.sleep(0.005)
         return torch.full((8,), float(index))
 
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    torch.set_num_threads(1)
     model = nn.Linear(8, 1)
     optimizer = torch.optim.SGD(model.parameters(), 1e-6)
     loader = DataLoader(Slow(), batch_size=4, shuffle=True, num_workers=0)
