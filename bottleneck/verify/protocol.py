@@ -15,6 +15,7 @@ State = Literal["PROVED", "REFUTED", "HARMFUL", "UNDECIDED", "NOT_APPLIED", "FAI
 
 _EQUAL_PAIRS = 2  # A/A pairs before anything else (causal.md (c))
 _FEWEST = 3  # pairs: a candidate is not begun where fewer would fit, since no look is taken before
+_PRECISE, _ENOUGH = 0.10, 5  # a proved gain is to be known within 10 %, or as well as five pairs tell
 _PADDING = (
     4096  # bytes: environment sizes within a page move the stack, and that alone moves times (Mytkowicz'09)
 )
@@ -210,7 +211,7 @@ class Session:
         if trial.name is None:
             return
         self._judge(trial, ended=False)
-        trial.over = trial.judged is not None and trial.judged.final
+        trial.over = _is_over(trial)
 
     def stop(self, reason: str = "stopped by the user") -> None:
         """End the session as it is.
@@ -320,10 +321,23 @@ class Session:
                 trial.reason = reason
 
     def _judge(self, trial: _Trial, ended: bool) -> None:
-        trial.judged = judge(
-            trial.pairs, self.noise(), max(1, len(self._trials)), looks=self._looks, ended=ended
-        )
-        trial.state = trial.judged.state
+        found = judge(trial.pairs, self.noise(), max(1, len(self._trials)), looks=self._looks, ended=ended)
+        if (
+            trial.state == "PROVED"
+        ):  # that stands; more pairs narrow the interval, or one bad pair says nothing
+            if found.speedup is None or found.speedup.low <= 1 + found.margin:
+                return
+        else:
+            trial.state = found.state
+        trial.judged = found
+
+
+def _is_over(trial: _Trial) -> bool:
+    """Return whether more pairs would change nothing; a proved gain is measured on until it is known well."""
+    judged = trial.judged
+    if judged is None or judged.speedup is None or trial.state != "PROVED":
+        return judged is not None and judged.final
+    return len(trial.pairs) >= _ENOUGH or judged.speedup.high <= judged.speedup.low * (1 + _PRECISE) ** 2
 
 
 def _outcome(trial: _Trial) -> Outcome:

@@ -164,6 +164,34 @@ def test_an_arm_that_never_settles_is_given_up_and_the_next_one_tried() -> None:
     assert SETTLING in session.outcomes()[0].reason
 
 
+def series(*gains: float) -> Runner:
+    """Return what runs pairs whose arms gain this much, in turn; equal pairs are even."""
+    left = list(gains)
+
+    def run(task: Task) -> Result:
+        gain = 0.0 if task.candidate is None else left.pop(0)
+        return Result(seconds=10.0, base_s=1.0, arm_s=math.exp(-gain), base=CALM, arm=CALM)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("gains", "pairs"),
+    [
+        ((0.70, 0.70, 0.71), 3),  # known within 10 % at the first look
+        ((0.60, 0.75, 0.90, 0.75, 0.75), 5),
+        ((0.60, 0.75, 0.90, 0.75, -0.9), 5),  # a bad pair at the end
+    ],
+)
+def test_a_proved_gain_is_measured_on_until_it_is_known(gains: tuple[float, ...], pairs: int) -> None:
+    session = Session(["one"], budget_s=10_000, arm_s=5, looks=(3, 5, 8, 12, 20))
+    drive(session, series(*gains))
+    found = only(session)
+    assert found.state == "PROVED" and len(found.pairs) == pairs
+    assert found.judged is not None and found.judged.speedup is not None
+    assert found.judged.speedup.low > 1.01
+
+
 def test_when_time_is_up_there_is_a_last_look() -> None:
     session = Session(["double"], budget_s=5 * 10, arm_s=5)
     assert len(drive(session, machine(GAINS))) == 5
