@@ -8,6 +8,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+import yaml
 from advise.typical import typical
 from trainbottleneck import rulebook
 from trainbottleneck.advise.engine import advise
@@ -64,19 +65,31 @@ def test_every_file_is_named_by_its_id() -> None:
                 assert parse(path.read_text(encoding="utf-8"), path.name).id == path.stem
 
 
-def test_loading_and_judging_take_less_than_150_ms_of_cpu_time_and_50_mb() -> None:
-    given, seconds = typical("image", {}, {}), []
+def test_loading_and_judging_take_little_more_than_reading_the_files_and_50_mb() -> None:
+    """The figure in milliseconds is a benchmark (``make bench``, rules): here it is a ratio of one run."""
+    given, seconds, reading = typical("image", {}, {}), [], []
     for _ in range(5):
         start = time.process_time()  # CPU time: a busy machine must not fail this
         use(given)
-        seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.15
+        used = time.process_time()
+        read_plainly()
+        seconds.append(used - start)
+        reading.append(time.process_time() - used)
+    assert min(seconds) < 2 * min(reading)
     tracemalloc.start()
     kept = use(given)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept
     assert peak < 50e6
+
+
+def read_plainly() -> int:
+    """Parse every shipped rule as YAML and nothing else; return how many there are."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    paths = [path for kind in ("bottlenecks", "mitigations") for path in (SHIPPED / kind).glob("*.yaml")]
+    rules = [path for path in paths if not path.name.endswith(".test.yaml")]
+    return len([yaml.load(path.read_bytes(), loader) for path in rules])
 
 
 def use(given: Measurements) -> object:

@@ -64,7 +64,7 @@ def test_advice_that_helps_is_proved_and_the_report_rewritten(work: Path) -> Non
 
 
 def test_a_recipe_is_found_and_written_into_the_script(work: Path) -> None:
-    done = bottleneck(work, "tune", "--budget", "8m", "--write", "-o", "tuned", "train.py")
+    done = bottleneck(work, "tune", "--budget", "4m", "--write", "-o", "tuned", "train.py")
     assert done.returncode == 0, done.stderr
     recipe = json.loads((work / "tuned" / "recipe.json").read_text(encoding="utf-8"))
     assert "dl_workers" in {one["mitigation"] for one in recipe["changes"]}, done.stderr
