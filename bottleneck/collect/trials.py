@@ -186,7 +186,11 @@ class Trials:
             limit_s=_PATIENCE * length.seconds * task.stretch + _PATIENCE_S,
             folder=self.known.folder,
         )
-        arm = run_arm(self.target, folder, changes, conditions, self.devices)
+        try:
+            arm = run_arm(self.target, folder, changes, conditions, self.devices)
+        except KeyboardInterrupt:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         if not arm.problem:
             shutil.rmtree(folder, ignore_errors=True)
         return arm
