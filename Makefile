@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint mutate bench rules-test clean
+.PHONY: help setup demo test lint mutate bench gauntlet clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -20,9 +20,11 @@ demo: $(READY)   ## diagnose a real training on real JPEG photographs; prints wh
 	$(BIN)/python examples/data.py
 	$(BIN)/bottleneck diagnose examples/cpu_preprocessing/train.py
 
+# Tests that compare measured times (marker `timing`) run alone, one after the other; all others share the cores.
+JOBS ?= 2
 test: $(READY) lint  ## everything: lint, types, tests
 	@test -x "$${CHROMIUM:-/usr/bin/chromium}" || echo "no chromium: the page tests are skipped (Debian: apt-get install chromium)"
-	$(BIN)/pytest
+	@$(BIN)/pytest -n $(JOBS) -m "not timing"; first=$$?; $(BIN)/pytest -m timing && exit $$first
 
 lint: $(READY)   ## style and types
 	$(BIN)/ruff check .
@@ -34,6 +36,10 @@ mutate: $(READY) ## changes every threshold and operator of the rules; lists wha
 
 bench: $(READY)  ## overhead, start-up, record size, accuracy on planted causes; prints tables
 	$(BIN)/python tests/benchmarks/run.py
+
+STAGES ?= diagnose,truth
+gauntlet: $(READY) ## how right the diagnosis is, on every case (hours): CASES="a b", STAGES=..., AGAIN=--again
+	cd tests && ../$(BIN)/python -m gauntlet --stages $(STAGES) $(AGAIN) $(CASES)
 
 clean:           ## remove the environment and what runs left
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -20,6 +20,7 @@ from .rulebook import Rulebook
 from .store import load
 from .verify.warm_up import plan_steps
 
+_UNLIMITED_S = 1e6  # eleven days: what one process takes is asked here, not whether it fits
 _LEAST_START_S = 1.0  # where the record does not tell when it began to train: importing torch takes that long
 
 
@@ -56,7 +57,7 @@ def known(record: RunRecord, folder: Path) -> Known:
 def arm_s(about: Known) -> float:
     """Return roughly how long one process of a trial takes."""
     planned = plan_steps(
-        about.step_s, fixed_s=about.start_s, budget_s=1e6, queue=about.queue, every=about.every
+        about.step_s, fixed_s=about.start_s, budget_s=_UNLIMITED_S, queue=about.queue, every=about.every
     )
     return planned.seconds if not isinstance(planned, str) else about.start_s
 

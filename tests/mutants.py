@@ -11,14 +11,14 @@ from collections.abc import Iterator
 import msgspec
 from trainbottleneck import rulebook
 from trainbottleneck.advise import cases as mitigation_cases
-from trainbottleneck.advise.mitigation import MitigationRule
+from trainbottleneck.advise.mitigation import EstimateSpec, MitigationRule
 from trainbottleneck.diagnose import cases as bottleneck_cases
 from trainbottleneck.diagnose.expression import Expression, parse
 from trainbottleneck.diagnose.rule import BottleneckRule
 from trainbottleneck.errors import RuleError
 
 # Yes or no: only the replay of a run's own times tells, which cases don't give (tests/predict does).
-_FLAGS = {"persistent"}
+_FLAGS = {"persistent", "once"}
 _TOKEN = re.compile(r"<=|>=|==|!=|[-+*/<>]|\b(?:and|or|min|max|ceil|floor|not)\b|(?<![\w.])\d+(?:\.\d+)?")
 _INSTEAD = {
     "<": ("<=", ">"),
@@ -103,15 +103,28 @@ def mitigation_mutants(rule: MitigationRule) -> Iterator[tuple[str, MitigationRu
 
 def price_mutants(rule: MitigationRule) -> Iterator[tuple[str, MitigationRule]]:
     """Yield the mutants of what a mitigation is priced with."""
-    for name, expression in rule.estimate.arguments.items():
+    for what, spec in _spec_mutants(rule.estimate):
+        yield f"estimate{what}", msgspec.structs.replace(rule, estimate=spec)
+
+
+def _spec_mutants(spec: EstimateSpec) -> Iterator[tuple[str, EstimateSpec]]:
+    """Yield the mutants of an estimate and of its fallbacks."""
+    for name, expression in spec.arguments.items():
         if name in _FLAGS:
             continue
         for new in changed(expression):
             if new.text == "(-1)":  # the least that can stay is nothing
                 continue
-            arguments = {**rule.estimate.arguments, name: new}
-            spec = msgspec.structs.replace(rule.estimate, arguments=arguments)
-            yield f"estimate.with.{name}: {new.text}", msgspec.structs.replace(rule, estimate=spec)
+            arguments = {**spec.arguments, name: new}
+            yield f".with.{name}: {new.text}", msgspec.structs.replace(spec, arguments=arguments)
+    if spec.only is not None:
+        yield ".only: none", msgspec.structs.replace(spec, only=None)
+        for new in changed(spec.only):
+            yield f".only: {new.text}", msgspec.structs.replace(spec, only=new)
+    if spec.fallback is not None:
+        yield ".fallback: none", msgspec.structs.replace(spec, fallback=None)
+        for what, other in _spec_mutants(spec.fallback):
+            yield f".fallback{what}", msgspec.structs.replace(spec, fallback=other)
 
 
 def surviving_bottleneck_mutants(book: rulebook.Rulebook) -> Iterator[str]:

@@ -109,6 +109,14 @@ def test_the_command_runs_as_a_module_from_a_checkout(tmp_path: Path) -> None:
     assert done.stdout.startswith("bottleneck, version")
 
 
+@pytest.mark.parametrize("arguments", [[], ["rules"]])
+def test_without_a_command_the_help_text_is_shown_as_it_is(arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "trainbottleneck", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout + done.stderr).startswith("Usage: ")
+    assert "\nCommands:\n" in done.stdout + done.stderr
+
+
 def test_every_folder_of_the_package_is_listed_for_the_build() -> None:
     import re
 

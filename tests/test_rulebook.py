@@ -65,6 +65,7 @@ def test_every_file_is_named_by_its_id() -> None:
                 assert parse(path.read_text(encoding="utf-8"), path.name).id == path.stem
 
 
+@pytest.mark.timing
 def test_loading_and_judging_take_little_more_than_reading_the_files_and_50_mb() -> None:
     """The figure in milliseconds is a benchmark (``make bench``, rules): here it is a ratio of one run."""
     given, seconds, reading = typical("image", {}, {}), [], []

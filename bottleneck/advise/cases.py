@@ -9,7 +9,7 @@ import msgspec
 from ..diagnose.cases import check_given, given_measurements
 from ..diagnose.decode import decode
 from ..diagnose.scope import open_scope
-from ..model.finding import Finding
+from ..model.finding import Finding, Interval
 from ..model.report import FAMILY_OF
 from ..predict.foreseen import with_predictions
 from .engine import CAPACITY, price
@@ -23,7 +23,7 @@ class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     applies: bool | Literal["unknown"]
     let: dict[str, float] = {}
-    speedup: tuple[float, float] | None = None
+    speedup: tuple[float, float] | Literal["unknown"] | None = None
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,8 +53,8 @@ def parse_cases(text: str, filename: str) -> CaseFile:
 def failures(rule: MitigationRule, case: Case, base: dict[str, Any]) -> tuple[str, ...]:
     """Return one line for each thing that comes out otherwise than ``case`` expects.
 
-    ``speedup`` holds the least and the most that the price may say, for the first bottleneck that the
-    mitigation addresses and time can price, and without the bound that its finding would set.
+    ``speedup`` holds the least and the most that the price may say (or that it says nothing), for the first
+    bottleneck that the mitigation addresses and time can price, and without the bound that its finding would set.
     """
     scope = open_scope(with_predictions(given_measurements({**base, **case.given})), rule.let)
     answers = [condition.test.truth(scope.lookup) for condition in rule.applies]
@@ -66,10 +66,16 @@ def failures(rule: MitigationRule, case: Case, base: dict[str, Any]) -> tuple[st
             found.append(f"let {name} is {value}, not {wanted}")
     if case.expect.speedup is not None:
         gain = price(rule, [_any_finding(rule)], scope).speedup
-        low, high = case.expect.speedup
-        if gain is None or not low <= gain.likely <= high:
-            found.append(f"speedup is {gain and round(gain.likely, 3)}, not in [{low}, {high}]")
+        if not _is_as_wanted(gain, case.expect.speedup):
+            found.append(f"speedup is {gain and round(gain.likely, 3)}, not {case.expect.speedup}")
     return tuple(found)
+
+
+def _is_as_wanted(gain: Interval | None, wanted: tuple[float, float] | str) -> bool:
+    """Return whether a price says what a case wants."""
+    if isinstance(wanted, str) or gain is None:
+        return isinstance(wanted, str) and gain is None
+    return wanted[0] <= gain.likely <= wanted[1]
 
 
 def _any_finding(rule: MitigationRule) -> Finding:

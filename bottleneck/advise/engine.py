@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from .. import units
 from ..diagnose.scope import Scope, open_scope
 from ..diagnose.sentence import fill_code, fill_or
 from ..model.finding import Finding, Interval
-from ..model.measurement import Measurements
+from ..model.measurement import Measurement, Measurements
 from ..model.mitigation import Advice, Rejected
 from ..model.overrides import fault
 from ..model.trial import Change
 from ..predict.foreseen import with_predictions
-from ..predict.models import UNKNOWN, Estimate, Known, Published, Question, estimate
+from ..predict.models import UNKNOWN, Arguments, Estimate, Known, Published, Question, estimate
 from ..predict.relief import phases_named
-from .mitigation import SHOWN, MitigationRule, TaxonomyPath
-from .ranking import is_healthy, ranked
+from .mitigation import SHOWN, EstimateSpec, MitigationRule, TaxonomyPath
+from .ranking import ranked
 
 # What frees memory saves time only by the batch or the workers it makes room for, and no model here knows that.
 CAPACITY = frozenset({"memory_capacity", "host_memory"})
@@ -33,6 +34,7 @@ class Offer:
     scope: Scope
     estimate: Estimate
     unchecked: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def advise(
@@ -73,7 +75,7 @@ def _relevant(rule: MitigationRule, finding: Finding) -> bool:
     """Return whether ``rule`` helps against ``finding``; a healthy run is offered only less work."""
     if finding.bottleneck not in rule.addresses:
         return False
-    return not is_healthy(finding) or rule.kind == "algorithmic"
+    return not finding.healthy or rule.kind == "algorithmic"
 
 
 def _consider(
@@ -90,9 +92,39 @@ def _consider(
         return _reject(rule, finding, scope, f"it makes {worse.bottleneck} worse, which costs as much")
     priced = price(rule, addressed, scope)
     gain = priced.speedup
-    if rule.currency == "time_per_step" and gain is not None and max(gain.likely, gain.high) < WORTH_IT:
-        return _reject(rule, finding, scope, "it would gain less than 1 % of the step in this run")
-    return Offer(rule, finding, scope, priced, _unchecked(rule, scope))
+    if rule.currency == "time_per_step" and gain is not None and _most(priced, gain) < WORTH_IT:
+        return _reject(rule, finding, scope, _too_little(priced))
+    return Offer(rule, finding, scope, priced, _unchecked(rule, scope), _notes(rule, priced, scope))
+
+
+def _most(priced: Estimate, gain: Interval) -> float:
+    """Return the speed-up that has to be worth it: the largest possible, but the likely one where it was measured."""
+    return gain.likely if priced.basis == "replay" else max(gain.likely, gain.high)
+
+
+def _too_little(priced: Estimate) -> str:
+    """Return why what would gain next to nothing is not offered."""
+    less = "it would gain less than 1 % of the step in this run"
+    if priced.saved_s is None:
+        return less
+    if priced.saved_s == 0:
+        return f"no operator of this run would be called otherwise: {less}"
+    if priced.saved_s < 0:
+        return (
+            f"called again that way, this run's operators took {units.seconds(-priced.saved_s)} a step longer"
+        )
+    return f"called again that way, this run's operators saved {units.seconds(priced.saved_s)} a step: {less}"
+
+
+def _notes(rule: MitigationRule, priced: Estimate, scope: Scope) -> tuple[str, ...]:
+    """Return that a figure does not rest on calls made again where it could, and why."""
+    if rule.estimate.model != "again" or priced.basis == "replay":
+        return ()
+    missing = scope.missing(scope.inputs(rule.estimate.arguments.values()))
+    replays = [name for name in missing if name.startswith("replay.")]
+    return tuple(
+        f"Not timed again on this machine: {scope.measurements.why_missing(n)}." for n in replays[:1]
+    )
 
 
 def _reject(rule: MitigationRule, finding: Finding, scope: Scope, reason: str) -> Rejected:
@@ -124,20 +156,51 @@ def price(rule: MitigationRule, addressed: Sequence[Finding], scope: Scope) -> E
     published = None
     if expected.range is not None and expected.basis in SHOWN:
         published = Published(scope=expected.scope, low=expected.range[0], high=expected.range[1])
-    arguments = {name: one.number(scope.lookup) for name, one in rule.estimate.arguments.items()}
-    return estimate(
-        rule.estimate.model,
-        Question(
-            measurements=scope.measurements,
-            arguments=arguments,
-            bottleneck=finding.bottleneck,
-            share=max(one.share or 0.0 for one in addressed),
-            published=published,
-            fewer_steps=rule.currency == "number_of_steps",
-            known=_known(finding),
-            phases=phases_named(scope.inputs(rule.estimate.arguments.values())),
-        ),
+    question = Question(
+        measurements=scope.measurements,
+        arguments={},
+        bottleneck=finding.bottleneck,
+        share=max(one.share or 0.0 for one in addressed),
+        published=published,
+        fewer_steps=rule.currency == "number_of_steps",
+        known=_known(finding),
     )
+    usable = (s for s in rule.estimate.chain if s.only is None or s.only.truth(scope.lookup))
+    found = (estimate(spec.model, _asked(question, spec, scope)) for spec in usable)
+    return next((one for one in found if one.speedup is not None), UNKNOWN)
+
+
+def _asked(question: Question, spec: EstimateSpec, scope: Scope) -> Question:
+    """Return ``question`` with the arguments of one estimate."""
+    return replace(
+        question,
+        arguments=_arguments(spec, scope),
+        phases=phases_named(scope.inputs(spec.arguments.values())),
+        ends=_ends(spec, scope),
+    )
+
+
+def _arguments(spec: EstimateSpec, scope: Scope) -> dict[str, float | None]:
+    """Return the values of an estimate's arguments."""
+    return {name: one.number(scope.lookup) for name, one in spec.arguments.items()}
+
+
+def _ends(spec: EstimateSpec, scope: Scope) -> tuple[Arguments, Arguments] | None:
+    """Return the arguments with all that was called again at the low, and at the high end of its interval."""
+    names = [name for name in scope.inputs(spec.arguments.values()) if name.startswith("replay.")]
+    measured = [one for name in names if (one := scope.measurements.get(name)) is not None and one.interval]
+    if not measured:
+        return None
+    low, high = (
+        _arguments(spec, open_scope(_moved(scope.measurements, measured, end), scope.let)) for end in (0, 1)
+    )
+    return low, high
+
+
+def _moved(measurements: Measurements, some: Sequence[Measurement], end: int) -> Measurements:
+    """Return ``measurements`` with ``some`` at one end of their intervals."""
+    moved = {one.id: replace(one, value=one.interval[end]) for one in some if one.interval is not None}
+    return replace(measurements, values_by_id={**measurements.values_by_id, **moved})
 
 
 def _known(finding: Finding) -> Known | None:
@@ -176,7 +239,7 @@ def _advice(offer: Offer) -> Advice:
         next_wall=offer.estimate.next_wall,
         effort=rule.effort,
         numerics=rule.numerics,
-        risk=(*offer.unchecked, *risks, *quality),
+        risk=(*offer.unchecked, *offer.notes, *risks, *quality),
         summary=fill_or(rule.summary, words, BLANK).strip(),
         snippet=fill_code(rule.snippet, offer.scope.code, BLANK),
         evidence=tuple((one.claim, one.source, one.basis) for one in rule.evidence if citable(one.basis)),

@@ -79,10 +79,17 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EstimateSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"arguments": "with"}):
-    """Which model prices it, with which arguments."""
+    """Which model prices it, with which arguments, and when ``only``; else, or where one is unknown, ``fallback``."""
 
     model: str
     arguments: dict[str, Expression] = {}
+    only: Expression | None = None
+    fallback: EstimateSpec | None = None
+
+    @property
+    def chain(self) -> tuple[EstimateSpec, ...]:
+        """Return it and what comes after it, first first."""
+        return (self, *(self.fallback.chain if self.fallback is not None else ()))
 
 
 class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"kind": "class"}):
@@ -171,10 +178,20 @@ def parse_mitigation(text: str, filename: str) -> MitigationRule:
             check_choice(name, FAMILY_OF, field, filename)
     known = check_let(rule.let, CATALOGUE, filename)
     tests = {f"applies[{i}]": [one.test] for i, one in enumerate(rule.applies)}
-    arguments = {f"estimate.with.{name}": [one] for name, one in rule.estimate.arguments.items()}
-    check_expressions({**tests, **arguments, **_settings(rule.trial)}, known, filename)
+    arguments = {
+        f"{_field(place)}.with.{name}": [one]
+        for place, spec in enumerate(rule.estimate.chain)
+        for name, one in spec.arguments.items()
+    }
+    only = {
+        f"{_field(place)}.only": [spec.only]
+        for place, spec in enumerate(rule.estimate.chain)
+        if spec.only is not None
+    }
+    check_expressions({**tests, **arguments, **only, **_settings(rule.trial)}, known, filename)
     _check_texts(rule, known | set(LABELS), filename)
-    _check_model(rule, filename)
+    for place, spec in enumerate(rule.estimate.chain):
+        _check_model(spec, _field(place), filename)
     _check_claims(rule, filename)
     _check_overrides(rule.trial, filename)
     return rule
@@ -211,16 +228,21 @@ def _check_texts(rule: MitigationRule, known: set[str], where: str) -> None:
             raise RuleError(f"{where}: snippet: unknown name '{name[:80]}'{did_you_mean(name, known)}")
 
 
-def _check_model(rule: MitigationRule, where: str) -> None:
-    """Raise RuleError where the estimate names no model or not its arguments."""
-    check_choice(rule.estimate.model, MODELS, "estimate.model", where)
-    model = MODELS[rule.estimate.model]
-    given: Any = rule.estimate.arguments
+def _field(place: int) -> str:
+    """Return the field of an estimate that stands at ``place`` of a chain."""
+    return "estimate" + place * ".fallback"
+
+
+def _check_model(spec: EstimateSpec, field: str, where: str) -> None:
+    """Raise RuleError where an estimate names no model or not its arguments."""
+    check_choice(spec.model, MODELS, f"{field}.model", where)
+    model = MODELS[spec.model]
+    given: Any = spec.arguments
     for name in given:
-        check_choice(name, sorted(model.needs | model.takes), "estimate.with", where)
+        check_choice(name, sorted(model.needs | model.takes), f"{field}.with", where)
     for name in sorted(model.needs):
         if name not in given:
-            raise RuleError(f"{where}: estimate.with: {rule.estimate.model} needs '{name}'")
+            raise RuleError(f"{where}: {field}.with: {spec.model} needs '{name}'")
 
 
 def _check_claims(rule: MitigationRule, where: str) -> None:
@@ -230,7 +252,7 @@ def _check_claims(rule: MitigationRule, where: str) -> None:
         raise RuleError(f"{where}: expected: a range needs a basis, and basis none has no range")
     if expected.range is not None and not 0 < expected.range[0] <= expected.range[1]:
         raise RuleError(f"{where}: expected.range: needs 0 < low <= high")
-    if rule.estimate.model == "literature" and expected.basis not in SHOWN:
+    if any(spec.model == "literature" for spec in rule.estimate.chain) and expected.basis not in SHOWN:
         raise RuleError(f"{where}: estimate.model: literature needs expected.basis evidence or derived")
     if rule.kind == "algorithmic" and rule.taxonomy is None:
         raise RuleError(f"{where}: taxonomy: an algorithmic mitigation needs its place")

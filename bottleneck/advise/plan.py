@@ -73,6 +73,7 @@ def _parts(change: Change) -> frozenset[str]:
         "loader": (change.workers, change.cpu_factor, change.io_factor) != (None, 1.0, 1.0),
         "prefetch": change.prefetch is not None,
         "epochs": bool(change.persistent),
+        "one loader": bool(change.once),
         "device": change.device_factor != 1.0 or change.synced is not None,
         "overlap": change.overlap > 0,
     }

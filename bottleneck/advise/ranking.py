@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..model.finding import Finding
-
 if TYPE_CHECKING:
     from .engine import Offer
 
-HEALTHY = frozenset({"compute"})  # the wanted limiter: only methods that do less work are offered
-WASTED = frozenset(
-    {"double_precision", "idle_cores"}
-)  # rules that say it is reached, but at a fraction of the rate
 CURRENCIES = ("time_per_step", "number_of_steps")
 
 # What is left of a gain once the trouble of having it is counted. Ours, for the order alone, and printed nowhere.
@@ -22,11 +16,6 @@ CURRENCIES = ("time_per_step", "number_of_steps")
 # always counts for more: the least weight of one row lies above the greatest of the next.
 RESULTS = {"identical": 1.0, "reordered": 0.7, "changed": 0.5, "semantics": 0.25}
 EFFORT = {"config": 1.0, "small": 0.95, "medium": 0.85, "large": 0.75}
-
-
-def is_healthy(finding: Finding) -> bool:
-    """Return whether ``finding`` names the wanted limiter, rather than something to repair."""
-    return finding.bottleneck in HEALTHY and finding.rule not in WASTED
 
 
 def ranked(offers: Sequence[Offer], importance: Callable[[Offer], int]) -> list[Offer]:
@@ -44,7 +33,7 @@ def ranked(offers: Sequence[Offer], importance: Callable[[Offer], int]) -> list[
 def _key(offer: Offer, importance: int) -> tuple[int, bool, int, float, int, int, str]:
     """Return what ``offer`` is sorted by; of two that weigh the same, the one that asks for less is first."""
     rule = offer.rule
-    currency, healthy = CURRENCIES.index(rule.currency), is_healthy(offer.finding)
+    currency, healthy = CURRENCIES.index(rule.currency), offer.finding.healthy
     results, effort = list(RESULTS).index(rule.numerics), list(EFFORT).index(rule.effort)
     if offer.estimate.speedup is None:
         doubt = 2 * importance + bool(offer.unchecked)

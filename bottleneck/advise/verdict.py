@@ -6,16 +6,14 @@ import re
 from collections.abc import Sequence
 
 from .. import units
-from ..model.finding import Finding, Interval
+from ..model.finding import ALIKE, Finding, Interval
 from ..model.measurement import Measurements
 from ..model.mitigation import Advice
 from ..model.report import Verdict
 from .confidence import confidence
-from .ranking import is_healthy
 
 BOTTLENECK = 0.10  # share from which a cause is the bottleneck: as torch's noop_hook and Greyhound have it
 UNEXPLAINED = 0.30  # with this much of the step in no known phase, "nothing stands out" would be a guess
-_ALIKE = 0.05  # shares within 5 points tell a reader the same
 _MOST = 0.99  # share beyond which a ceiling is no longer a statement about this run
 
 RESULTS = {
@@ -45,12 +43,12 @@ def conclude(
     if result != "OK":
         return _insufficient(result, RESULTS.get(result, f"No verdict: {result.replace('_', ' ').lower()}."))
     firing = [finding for finding in findings if finding.state == "fires"]
-    wrong = [finding for finding in firing if not is_healthy(finding)]
-    if any((finding.share or 0.0) >= BOTTLENECK for finding in wrong):
-        return _verdict(
-            "bottleneck", wrong[0], findings, measurements, _headline(wrong[0], measurements, advice)
-        )
-    healthy = next((finding for finding in firing if is_healthy(finding)), None)
+    wrong = [finding for finding in firing if not finding.healthy]
+    large = [finding for finding in wrong if (finding.share or 0.0) >= BOTTLENECK and not _doubtful(finding)]
+    if large:
+        first = large[0] if _doubtful(wrong[0]) else wrong[0]
+        return _verdict("bottleneck", first, findings, measurements, _headline(first, measurements, advice))
+    healthy = next((finding for finding in firing if finding.healthy), None)
     if healthy is not None:
         text = (
             f"{first_sentence(healthy.text)} That is the wanted limit: only doing less work makes it faster."
@@ -61,6 +59,19 @@ def conclude(
         return _insufficient("UNEXPLAINED_TIME", _unexplained(other, measurements))
     text = f"Nothing stands out: no single cause costs {units.fraction(BOTTLENECK)} of the time or more."
     return _verdict("healthy", None, findings, measurements, text + _largest(wrong))
+
+
+def _doubtful(finding: Finding) -> bool:
+    """Return whether a finding may lie over the limit by chance: neither of two witnesses is sure of it.
+
+    Blocks without the input leave open whether it is a tenth of the step, and the waiting that phases show is less.
+    Batches that are handed out again lie warm in the caches, so that steps without the input are a little too short.
+    """
+    if finding.family != "input" or finding.share_basis != "ceiling":
+        return False
+    if finding.share_interval is None or finding.raw_share is None:
+        return False
+    return (finding.share or 0.0) >= BOTTLENECK > max(finding.share_interval[0], finding.raw_share)
 
 
 def _insufficient(result: str, headline: str) -> Verdict:
@@ -128,7 +139,7 @@ def _measured_limit(finding: Finding) -> str:
     """Return what taking the cause away gained, where the phases alone say something else; else ""."""
     if finding.share_basis != "ceiling" or finding.share is None:
         return ""
-    if finding.raw_share is not None and abs(finding.share - finding.raw_share) < _ALIKE:
+    if finding.raw_share is not None and abs(finding.share - finding.raw_share) < ALIKE:
         return ""
     return f" Taking it away made steps {units.fraction(finding.share)} shorter."
 
@@ -148,6 +159,9 @@ def _largest(wrong: Sequence[Finding]) -> str:
     if not wrong:
         return ""
     top = wrong[0]
+    if _doubtful(top) and top.share_interval is not None:
+        low, high = (units.fraction(end) for end in top.share_interval)
+        return f" Not to be told from noise: {top.title.lower()}, {low} to {high}."
     return f" The largest: {top.title.lower()}, {units.fraction(top.share or 0.0)}."
 
 

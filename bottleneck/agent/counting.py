@@ -13,13 +13,19 @@ from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .arguments import describe
 from .formulas import flop_formulas, traffic
 from .recorder import now
+from .sources import line
+from .useless import Useless
 
 _MAX_ROWS = 4_000  # distinct (phase, operator, shapes, module): bounds file and memory
 _MAX_CALLS = 60_000  # of one step: two seconds at most
 _DIMS = 6  # tensors whose shapes are told
 _PROBES = 60
+_TOLD = (200, 100)  # rows whose arguments are told: those of most time, and those of most bytes
+_NOT_AGAIN = ("input", "optimizer")  # phases of which no call is made again: updates are told by their shapes
+_BY_AUTOGRAD = ("backward", "again")  # phases whose stack says no more than where backward was called
 
 Key = tuple[str, str, str, str, str, str]
 
@@ -66,24 +72,32 @@ class Row:
         bytes: Bytes of all operands, all steps together.
         unique: The same with operands that share memory counted once.
         out: Elements it returned, all steps together.
+        arguments: What the first call was given (``arguments.describe``), None where that can't be told.
+        source: "file:line" that made the first call (``sources.line``); autograd's calls have none.
     """
 
-    __slots__ = ("bytes", "calls", "flops", "ns", "out", "unique")
+    __slots__ = ("arguments", "bytes", "calls", "flops", "ns", "out", "source", "unique")
 
     def __init__(self, steps: int) -> None:
         """Start at nothing, with room for ``steps`` steps."""
         self.calls = self.flops = self.bytes = self.unique = self.out = 0
         self.ns = [0] * steps
+        self.arguments: dict[str, Any] | None = None
+        self.source = ""
 
 
 class Counting(TorchDispatchMode):  # type: ignore[misc]
     """The mode. It calls every operator exactly as it was called and gives back what that returned."""
 
-    def __init__(self, torch: Any, place: Any, steps: int) -> None:
-        """Ask ``place`` (see ``modules.Place``) for phase and module; keep times of ``steps`` steps."""
+    def __init__(self, torch: Any, place: Any, steps: int, weights: frozenset[int] = frozenset()) -> None:
+        """Ask ``place`` (see ``modules.Place``) for phase and module; keep times of ``steps`` steps.
+
+        ``weights`` tells the memory of parameters (``arguments.weight_storages``).
+        """
         super().__init__()
         self.torch = torch
         self.place = place
+        self.weights = weights
         self.owner = os.getpid()
         self.formulas = flop_formulas(torch)
         self.steps = steps
@@ -97,6 +111,7 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]
         self.waited = Waited()
         self.floor_ns = 0
         self.problem = ""
+        self.useless = Useless(torch)
         self._about: dict[Any, tuple[str, list[int], Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -155,9 +170,23 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]
             "bare_ns": self.bare_ns,
             "calls": self.calls_of_step,
             "rows": rows,
+            "arguments": self._arguments(),
+            "sources": {str(n): row.source for n, row in enumerate(self.rows.values()) if row.source},
+            "useless": self.useless.found(),
             "modules": modules,
             "threads": self.torch.get_num_threads(),
             "tf32": bool(self.torch.backends.cuda.matmul.allow_tf32),
+            "cudnn_tf32": bool(self.torch.backends.cudnn.allow_tf32),
+            "cudnn_benchmark": bool(self.torch.backends.cudnn.benchmark),
+        }
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return what the dearest rows were called with, by their number among the rows."""
+        known = [(number, row) for number, row in enumerate(self.rows.values()) if row.arguments is not None]
+        by_time = sorted(known, key=lambda pair: -sum(pair[1].ns))[: _TOLD[0]]
+        by_size = sorted(known, key=lambda pair: -pair[1].bytes)[: _TOLD[1]]
+        return {
+            str(number): row.arguments for number, row in sorted({*by_time, *by_size}, key=lambda p: p[0])
         }
 
     def _count(self, func: Any, args: Any, kwargs: Any, result: Any, taken: int) -> None:
@@ -177,6 +206,10 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]
         moved, storages = traffic(name, given, changed, returned)
         phase, module = self.place.here()
         row = self._row(phase, name, given, returned, module)
+        if phase != "backward":
+            self.useless.look(name, args)
+        if not row.calls:
+            self._describe(row, phase, func, args, kwargs)
         row.calls += 1
         row.ns[self.step] += taken
         row.bytes += moved
@@ -186,6 +219,13 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]
             row.flops += int(formula(*args, **kwargs, out_val=result))
         for storage, size in storages.items():
             self.storages[storage] = max(size, self.storages.get(storage, 0))
+
+    def _describe(self, row: Row, phase: str, func: Any, args: Any, kwargs: Any) -> None:
+        """Tell of the first call of a kind what it was given, and where it was made."""
+        if phase not in _NOT_AGAIN:
+            row.arguments = describe(self.torch, func, args, kwargs, self.weights)
+        if phase not in _BY_AUTOGRAD:
+            row.source = line()
 
     def _row(self, phase: str, name: str, given: list[Any], returned: list[Any], module: str) -> Row:
         """Return the row of this kind of call; beyond a bound, one that stands for all the rest."""

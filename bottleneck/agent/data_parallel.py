@@ -36,6 +36,7 @@ class Module:
         self.iteration = 0
         self.bytes = 0
         self.on_cpu = False
+        self.group = -1  # number of its process group, once it has exchanged anything
         for tensor in module.parameters():
             if tensor.requires_grad:
                 self.bytes += tensor.numel() * tensor.element_size()
@@ -54,8 +55,14 @@ class DataParallel:
         self.passes = 0  # backward passes under way: they nest where a checkpoint computes again
         self.computed = 0  # when the gradients of this pass were ready, 0 while they are not
         self._handle: Any = None
+        self._exchange: list[Module] = []  # whose gradients this pass exchanges
+        self._name = 0
         self._read = 0
         self._count = 0
+        self._first_hook, self._last_hook = (
+            self._begin,
+            self._mark,
+        )  # bound once: they are handed over every pass
 
     def install(self, hooks: Hooks, on_first: Callable[[], None]) -> None:
         """Follow every module from its construction on, and read DDP's own timing now and then.
@@ -93,11 +100,16 @@ class DataParallel:
         if self.passes > 1:
             return
         self.computed, self._handle = 0, None
-        if not self.modules or not self._exchanging() or _compiles_backward():
+        if not self.modules:
             return
-        root = next((out.grad_fn for out in outputs if out.grad_fn is not None), None)
-        if root is not None:
-            self._handle = root.register_prehook(self._begin)
+        self._exchange = self._exchanging()
+        if not self._exchange or _compiles_backward():
+            return
+        for output in outputs:
+            root = output.grad_fn
+            if root is not None:
+                self._handle = root.register_prehook(self._first_hook)
+                return
 
     def _exchanging(self) -> list[Module]:
         """Return the modules on the CPU whose last forward was not under ``no_sync``."""
@@ -110,7 +122,7 @@ class DataParallel:
     def _begin(self, grads: Any) -> None:
         """Queue the mark: this runs first in the pass, so the mark comes before DDP's wait."""
         try:
-            self._queue(self._mark)
+            self._queue(self._last_hook)
         except Exception as error:
             self.recorder.failed("ddp", error)
 
@@ -132,12 +144,19 @@ class DataParallel:
 
     def _write_exchange(self, end: int) -> None:
         """Write how long the pass that ended at ``end`` waited for its buckets."""
-        modules = self._exchanging()
-        size = sum(one.bytes for one in modules)
-        module = modules[0].ref() if modules else None
-        tag = self.groups.tag(getattr(module, "process_group", None))
-        name = self.recorder.name("ddp_all_reduce")
-        self.recorder.span(kinds.COLLECTIVE, self.computed, end, 0, name, size, tag)
+        modules = self._exchange
+        size = modules[0].bytes if len(modules) == 1 else sum(one.bytes for one in modules)
+        if not self._name:
+            self._name = self.recorder.name("ddp_all_reduce")
+        self.recorder.span(kinds.COLLECTIVE, self.computed, end, 0, self._name, size, self._tag(modules[0]))
+
+    def _tag(self, module: Module) -> int:
+        """Return what to write for the next exchange of ``module``, whose group is looked up once."""
+        if module.group >= 0:
+            return self.groups.next_on(module.group)
+        tag = self.groups.tag(getattr(module.ref(), "process_group", None))
+        module.group = tag & 0xFFFF or -1
+        return tag
 
     def look(self) -> None:
         """Read DDP's own timing and, once, the settings of each module; at most once a second.

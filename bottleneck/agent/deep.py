@@ -14,7 +14,8 @@ from _thread import get_ident
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import late, memory, model_calls
+from . import late, memory, model_calls, updates
+from .arguments import weight_storages
 from .counting import Counting
 from .modules import Place
 from .orders import Order, Orders
@@ -113,7 +114,7 @@ class Deep:
         neighbours, whatever else the machine does in these seconds.
         """
         place = Place(self.torch, self._in_optimizer, lambda: bool(model_calls.STATE.making_batch))
-        counting = self.counting = Counting(self.torch, place, _COUNTED)
+        counting = self.counting = Counting(self.torch, place, _COUNTED, self._weights())
         unit = range(min(max(1, self.optimizers.count), _MOST_OPTIMIZERS))
         self._switch_on()
         for _ in unit:
@@ -203,12 +204,29 @@ class Deep:
         name = f"deep-{os.getpid()}.json"
         try:
             self._found["memory"] = memory.split(self.torch, self.optimizers.numbers)
+            self._found["updates"] = self._updates()
             with open(os.path.join(str(self._order["out"]), name), "w", encoding="ascii") as file:
                 json.dump(self._found, file)
         except Exception as error:
             self._tell("end", reason=f"{type(error).__name__}: {error}")
             return
         self._tell("end", file=name)
+
+    def _weights(self) -> frozenset[int]:
+        """Return what tells the memory of weights; nothing where the script's tensors do not let us."""
+        try:
+            return weight_storages(self.torch, list(self.optimizers.numbers))
+        except Exception as error:
+            self._problem(f"weights: {type(error).__name__}: {error}")
+            return frozenset()
+
+    def _updates(self) -> list[dict[str, Any]]:
+        """Return what the updates work on; nothing where the script's optimizers do not tell."""
+        try:
+            return updates.told(self.torch, list(self.optimizers.numbers))
+        except Exception as error:
+            self._problem(f"updates: {type(error).__name__}: {error}")
+            return []
 
     def _problem(self, text: str) -> None:
         """Remember something that is missing."""

@@ -7,6 +7,7 @@ moves nothing; reading by index moves the rows that are read, not the table.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -40,6 +41,21 @@ def flop_formulas(torch: Any) -> dict[Any, Formula]:
         "linear": _linear,
         "mv": _product,
         "dot": _product,
+        "_cudnn_rnn": _recurrent,
+        "_cudnn_rnn_backward": _recurrent_backward,
+        "miopen_rnn": _recurrent,
+        "miopen_rnn_backward": _recurrent_backward,
+        "mkldnn_rnn_layer": _recurrent_layer,
+        "mkldnn_rnn_layer_backward": _recurrent_layer_backward,
+        "linalg_cholesky_ex": partial(_factored, 1, 3),
+        "cholesky": partial(_factored, 1, 3),
+        "cholesky_inverse": partial(_factored, 2, 3),
+        "linalg_lu_factor_ex": partial(_factored, 2, 3),
+        "linalg_inv_ex": partial(_factored, 2, 1),
+        "linalg_solve_triangular": partial(_solved, 1),
+        "cholesky_solve": lambda right, factor, *args, **kwargs: _solved(2, factor, right),
+        "_linalg_solve_ex": _solve,
+        "linalg_qr": _orthogonal,
     }
     for name, formula in own.items():
         packet = getattr(aten, name, None)
@@ -64,6 +80,54 @@ def _attention_backward(grad: Any, query: Any, key: Any, value: Any, *args: Any,
 def _linear(x: Any, weight: Any, *args: Any, **kwargs: Any) -> int:
     """Return FLOPs of x W^T."""
     return int(2 * x.numel() * weight.shape[0])
+
+
+def _recurrent(x: Any, weights: Any, *args: Any, **kwargs: Any) -> int:
+    """Return FLOPs of recurrent layers in one operator: each position passes through every matrix."""
+    positions = prod(x.shape[:-1])
+    return int(2 * positions * sum(weight.numel() for weight in weights if weight.dim() > 1))
+
+
+def _recurrent_backward(x: Any, weights: Any, *args: Any, **kwargs: Any) -> int:
+    """Return FLOPs of their backward: gradients of what went in and of the weights."""
+    return 2 * _recurrent(x, weights)
+
+
+def _recurrent_layer(x: Any, *args: Any, **kwargs: Any) -> int:
+    """Return FLOPs of one recurrent layer of oneDNN, whose two matrices are the next arguments."""
+    return _recurrent(x, args[:2])
+
+
+def _recurrent_layer_backward(x: Any, *args: Any, **kwargs: Any) -> int:
+    """Return FLOPs of its backward."""
+    return 2 * _recurrent(x, args[:2])
+
+
+def _factored(times: int, parts: int, matrix: Any, *args: Any, **kwargs: Any) -> int:
+    """Return FLOPs of a factorisation of square matrices, ``times / parts`` n^3.
+
+    Source:
+        Blackford and Dongarra, LAPACK Working Note 41, appendix C: Cholesky n^3/3, its inverse 2n^3/3, LU 2n^3/3,
+        inverse 2n^3, leading terms.
+    """
+    return int(times * matrix.numel() * matrix.shape[-1] // parts)
+
+
+def _solved(times: int, triangle: Any, right: Any, *args: Any, **kwargs: Any) -> int:
+    """Return FLOPs of ``times`` triangular solves: n^2 for each right-hand side."""
+    return int(times * right.numel() * triangle.shape[-1])
+
+
+def _solve(matrix: Any, right: Any, *args: Any, **kwargs: Any) -> int:
+    """Return FLOPs of solving by LU."""
+    return _factored(2, 3, matrix) + _solved(2, matrix, right)
+
+
+def _orthogonal(matrix: Any, *args: Any, **kwargs: Any) -> int:
+    """Return FLOPs of a QR factorisation of an m x n matrix, Q included: as in LAPACK Working Note 41, twice geqrf."""
+    *batch, rows, columns = matrix.shape
+    least, most = min(rows, columns), max(rows, columns)
+    return int(prod(batch) * 2 * (2 * most * least**2 - 2 * least**3 // 3))
 
 
 def _product(x: Any, *args: Any, **kwargs: Any) -> int:

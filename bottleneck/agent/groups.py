@@ -33,8 +33,10 @@ class Groups:
             if group is None:
                 return 0
         number = self.known.get(group)
-        if number is None:
-            number = self._number(group)
+        return self.next_on(self._number(group) if number is None else number)
+
+    def next_on(self, number: int) -> int:
+        """Return what to write for the next collective on the group with this number."""
         sequence = self.next[number]
         self.next[number] = sequence + 1
         return sequence << 16 | number

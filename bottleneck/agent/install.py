@@ -49,14 +49,14 @@ def install(torch: Any, config: dict[str, Any], watch: Watch) -> None:
     config["torch_import_ns"] = now()
     config["span_cost_ns"] = _span_cost(recorder)
     hooks.on_undo(watch.leave)
-    _attempt("dynamo", dynamo.keep_out, recorder)
-    _attempt("overrides", lambda: install_overrides(torch, hooks, recorder, config), recorder)
-    _attempt("model", lambda: _install_model(torch, hooks, recorder, watch), recorder)
-    _attempt("stalls", lambda: stalls.install(torch, hooks, recorder, watch), recorder)
-    _attempt("transfers", lambda: transfers.install(torch, hooks, recorder), recorder)
-    _attempt("collectives", lambda: _install_collectives(torch, hooks, recorder), recorder)
-    _attempt("processes", lambda: follow_processes(recorder), recorder)
-    _attempt("stacks", lambda: _allow_stacks(config["command_pid"]), recorder)
+    attempt("dynamo", dynamo.keep_out, recorder)
+    attempt("overrides", lambda: install_overrides(torch, hooks, recorder, config), recorder)
+    attempt("model", lambda: _install_model(torch, hooks, recorder, watch), recorder)
+    attempt("stalls", lambda: stalls.install(torch, hooks, recorder, watch), recorder)
+    attempt("transfers", lambda: transfers.install(torch, hooks, recorder), recorder)
+    attempt("collectives", lambda: _install_collectives(torch, hooks, recorder), recorder)
+    attempt("processes", lambda: follow_processes(recorder), recorder)
+    attempt("stacks", lambda: _allow_stacks(config["command_pid"]), recorder)
 
 
 def install_overrides(torch: Any, hooks: Hooks, recorder: Recorder, config: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ def _allow_stacks(command_pid: int) -> None:
     ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(command_pid), 0, 0, 0)
 
 
-def _attempt(name: str, call: Callable[[], None], recorder: Recorder) -> None:
+def attempt(name: str, call: Callable[[], None], recorder: Recorder) -> None:
     """Run one part of the installation; another torch version may lack what it patches."""
     try:
         call()
@@ -107,7 +107,7 @@ def _install_model(torch: Any, hooks: Hooks, recorder: Recorder, watch: Watch) -
     todo = orders.Orders(recorder, lambda: steps.steps)
     steps = optimizers.Optimizers(torch, recorder, on_optimizer, todo.boundary)
     stop = stopping.Stopping(recorder)
-    todo.on("stop", stop.stop)
+    todo.on("stop", lambda order: _stop(torch, recorder, stop, order))
     todo.on("deep", lambda order: _deep(torch, recorder, todo, steps, order))
     recorder.at_flush.append(todo.look)
     making = batches.Batches(torch, recorder, hooks)
@@ -120,12 +120,12 @@ def _install_model(torch: Any, hooks: Hooks, recorder: Recorder, watch: Watch) -
         making.on_new = roots.arm
         watch.when("torch._dynamo.callback", lambda found: _tell_of_compiling(found, roots, hooks))
 
-    _attempt("forward", forward, recorder)
-    _attempt("backward", lambda: _install_backward(torch, hooks, recorder), recorder)
-    _attempt("optimizer", lambda: steps.install(hooks), recorder)
-    _attempt("loader", lambda: making.install(hooks), recorder)
-    _attempt("tracebacks", lambda: stopping.tidy_exceptions(hooks, stop), recorder)
-    _attempt("worker tracebacks", lambda: stopping.tidy_worker_errors(torch, hooks), recorder)
+    attempt("forward", forward, recorder)
+    attempt("backward", lambda: _install_backward(torch, hooks, recorder), recorder)
+    attempt("optimizer", lambda: steps.install(hooks), recorder)
+    attempt("loader", lambda: making.install(hooks), recorder)
+    attempt("tracebacks", lambda: stopping.tidy_exceptions(hooks, stop), recorder)
+    attempt("worker tracebacks", lambda: stopping.tidy_worker_errors(torch, hooks), recorder)
 
 
 def _tell_of_compiling(callback: Any, roots: Any, hooks: Hooks) -> None:
@@ -147,6 +147,22 @@ def _deep(torch: Any, recorder: Recorder, todo: orders.Orders, steps: Any, order
         return
     todo.on("deep", call)
     call(order)
+
+
+def _stop(torch: Any, recorder: Recorder, stop: stopping.Stopping, order: orders.Order) -> None:
+    """Stop the script; measure the link between ranks before, where the order gives seconds for that."""
+    seconds = order.get("link_s")
+    if isinstance(seconds, (int, float)) and not stop.stopped:
+        attempt("link", lambda: _probe_link(torch, recorder, float(seconds)), recorder)
+    stop.stop(order)
+
+
+def _probe_link(torch: Any, recorder: Recorder, seconds: float) -> None:
+    """Load what measures the link, and let it."""
+    from . import link
+
+    dynamo.keep_out()
+    link.probe(torch, recorder, seconds)
 
 
 def _install_backward(torch: Any, hooks: Hooks, recorder: Recorder) -> None:

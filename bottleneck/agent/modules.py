@@ -21,6 +21,7 @@ class Place:
         self.in_optimizer = in_optimizer
         self.in_batch = in_batch
         self.stack: list[str] = []
+        self.again = False  # a module was called while backward runs
         self.names: dict[int, str] = {}
         self.roots: list[Any] = []
         self.parameters: dict[str, int] = {}
@@ -39,26 +40,31 @@ class Place:
                 name = self._learn(module)
             self.stack.append(name)
             self.calls[name] = self.calls.get(name, 0) + 1
-            depth = len(self.stack)
+            depth, again = len(self.stack), self.again
+            self.again = again or self._node() is not None
             try:
                 return call(module, *args, **kwargs)
             finally:
                 del self.stack[depth - 1 :]
+                self.again = again
 
         return tracked
 
     def here(self) -> tuple[str, str]:
-        """Return phase ("forward", "backward", "optimizer", "input", "other") and module ("" for none)."""
+        """Return phase ("forward", "backward", "again", "optimizer", "input", "other") and module ("" for none).
+
+        "again" is what modules do while backward runs: activation checkpointing calls them a second time.
+        """
         if self.in_batch():
             return "input", ""
         node = self._node()
-        if node is not None:
+        if node is not None and not self.again:
             return "backward", self.sequences.get(node._sequence_nr(), "")
         if not self.stack:  # a closure runs forward and backward within the optimizer's step: they come first
             return ("optimizer" if self.in_optimizer() else "other"), ""
         if len(self.sequences) < _MAX_SEQUENCES:
             self.sequences[self._sequence() - 1] = self.stack[-1]
-        return "forward", self.stack[-1]
+        return "again" if self.again else "forward", self.stack[-1]
 
     def _learn(self, module: Any) -> str:
         """Return the name of a module that is new: an outermost one brings the names of all below it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import stat
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +22,10 @@ _SAVERS = {
     "torch.serialization": ("save",),
     "torch.distributed.checkpoint.state_dict_saver": ("save", "async_save"),
     "safetensors.torch": ("save_file", "save_model"),
+    "pickle": ("dump",),
 }
+_ANYWHERE = ("pickle",)  # pickles also go to buffers and sockets, which is no checkpoint
+_ALSO = {"torch.serialization": "torch", "pickle": "_pickle"}  # modules that hold the same function
 _LOGGERS = {
     "torch.utils.tensorboard.writer": ("SummaryWriter", "add_"),
     "tensorboardX.writer": ("SummaryWriter", "add_"),
@@ -54,11 +59,11 @@ class _Timed:
         self.saving = False
         self.logging = False
 
-    def saver(self, original: Callable[..., Any], label: str) -> Any:
-        """Return ``original`` timed as a checkpoint."""
+    def saver(self, original: Callable[..., Any], label: str, files_only: bool = False) -> Any:
+        """Return ``original`` timed as a checkpoint; ``files_only``: where it writes to a file on disk."""
 
         def save(*args: Any, **kwargs: Any) -> Any:
-            if self.saving:
+            if self.saving or (files_only and _file_of(args, kwargs) is None):
                 return original(*args, **kwargs)
             self.saving = True
             start = now()
@@ -100,13 +105,20 @@ class _Timed:
         return dress(log, original)
 
 
-def _size_of(args: Any, kwargs: Any) -> int:
-    """Return the bytes of the file a save call wrote, 0 where its target is not a path."""
-    target = kwargs.get("f", kwargs.get("filename", args[1] if len(args) > 1 else None))
+def _file_of(args: Any, kwargs: Any) -> os.stat_result | None:
+    """Return what is known of the file a save call writes, None where it is none or does not exist yet."""
+    target = kwargs.get("f", kwargs.get("filename", kwargs.get("file", args[1] if len(args) > 1 else None)))
     try:
-        return os.stat(target).st_size if isinstance(target, (str, os.PathLike)) else 0
-    except (OSError, ValueError):
-        return 0
+        found = os.stat(target if isinstance(target, (str, os.PathLike)) else target.fileno())
+    except (AttributeError, OSError, ValueError):
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
+def _size_of(args: Any, kwargs: Any) -> int:
+    """Return the bytes of the file a save call wrote, 0 where there is none."""
+    found = _file_of(args, kwargs)
+    return found.st_size if found is not None else 0
 
 
 def install(torch: Any, hooks: Hooks, recorder: Recorder, watch: Watch) -> None:
@@ -115,23 +127,25 @@ def install(torch: Any, hooks: Hooks, recorder: Recorder, watch: Watch) -> None:
     metrics.install(hooks, watch)
     timed = _Timed(recorder, metrics)
     for module, names in _SAVERS.items():
-        watch.when(module, lambda found, names=names: _patch_savers(found, names, hooks, timed, torch))
+        watch.when(module, lambda found, names=names: _patch_savers(found, names, hooks, timed))
     for module, (cls, prefix) in _LOGGERS.items():
         watch.when(module, lambda found, c=cls, p=prefix: _patch_loggers(found, c, p, hooks, timed))
     _listen_to_gc(hooks, recorder)
     watch.when("torch._dynamo.callback", lambda found: _listen_to_dynamo(found, hooks, recorder))
 
 
-def _patch_savers(module: Any, names: tuple[str, ...], hooks: Hooks, timed: _Timed, torch: Any) -> None:
-    """Patch functions that write checkpoints; torch.save is also known as torch.serialization.save."""
+def _patch_savers(module: Any, names: tuple[str, ...], hooks: Hooks, timed: _Timed) -> None:
+    """Patch functions that write checkpoints, also where a second module holds them, as torch does torch.save."""
+    also = sys.modules.get(_ALSO.get(module.__name__, ""))
     for name in names:
         original = getattr(module, name, None)
         if original is None:
             continue
-        replacement = timed.saver(original, f"{module.__name__}.{name}")
+        label = f"{module.__name__}.{name}"
+        replacement = timed.saver(original, label, module.__name__ in _ANYWHERE)
         hooks.patch(module, name, replacement)
-        if getattr(torch, name, None) is original:
-            hooks.patch(torch, name, replacement)
+        if getattr(also, name, None) is original:
+            hooks.patch(also, name, replacement)
 
 
 def _patch_loggers(module: Any, cls: str, prefix: str, hooks: Hooks, timed: _Timed) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -14,6 +15,8 @@ from . import CONFIG, PACKAGE
 from .hooks import Hooks
 from .recorder import Recorder
 
+_COME_S = 2.0  # ranks reach one step together; on a loaded machine one gets the processor a second later
+_MOST_RANKS = 64  # beyond them, looking into a shared folder takes longer than it helps
 Hook = Callable[[type[BaseException], BaseException, "TracebackType | None"], Any]
 
 
@@ -32,7 +35,26 @@ class Stopping:
         self.stopped = True
         self.recorder.event("stop", steps=order.get("at", 0))
         self.recorder.flush()
+        _await_others(self.recorder.run)
         interrupt()
+
+
+def _await_others(run: str) -> None:
+    """Wait until all ranks are about to stop: the first to end may kill the others (Lightning does) on their way."""
+    c10d: Any = sys.modules.get("torch.distributed.distributed_c10d")
+    world = c10d.get_world_size() if c10d is not None and c10d.is_initialized() else 1
+    if not 1 < world <= _MOST_RANKS:
+        return
+    latest, folder = time.monotonic() + _COME_S, run + "/stopping"
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        os.close(os.open(f"{folder}/{c10d.get_rank()}", os.O_CREAT | os.O_WRONLY, 0o600))
+        while len(os.listdir(folder)) < world and time.monotonic() < latest:
+            time.sleep(0.01)
+    except (
+        OSError
+    ):  # nobody can wait in a folder that can't be written: each stops by itself, as without waiting
+        return
 
 
 def interrupt() -> None:

@@ -10,7 +10,7 @@ import os
 import random
 from typing import Any
 
-from . import Watch, dynamo, facts, orders, report, stopping
+from . import Watch, dynamo, facts, orders, stopping
 from .hooks import Hooks
 from .losses import Losses
 from .optimizers import Optimizers
@@ -32,21 +32,12 @@ def install(torch: Any, config: dict[str, Any], watch: Watch) -> None:
     recorder = Recorder(config["run"], hooks, lambda: facts.header(torch, config))
     hooks.on_undo(watch.leave)
     torch.manual_seed(config["trial"]["seed"])
-    _part("dynamo", dynamo.keep_out, recorder)
-    _part("overrides", lambda: whole.install_overrides(torch, hooks, recorder, config), recorder)
-    _part(
+    whole.attempt("dynamo", dynamo.keep_out, recorder)
+    whole.attempt("overrides", lambda: whole.install_overrides(torch, hooks, recorder, config), recorder)
+    whole.attempt(
         "processes", lambda: whole.follow_processes(recorder), recorder
     )  # first: exit handlers run last to first
-    _part("steps", lambda: _install_steps(torch, hooks, recorder), recorder)
-
-
-def _part(name: str, call: Any, recorder: Recorder) -> None:
-    """Run one part of the installation and tell if it fails."""
-    try:
-        call()
-    except Exception as error:
-        report("install " + name, error)
-        recorder.event("failure", collector=name, reason=f"{type(error).__name__}: {error}")
+    whole.attempt("steps", lambda: _install_steps(torch, hooks, recorder), recorder)
 
 
 def _install_steps(torch: Any, hooks: Hooks, recorder: Recorder) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ..model.measurement import MeasurementSpec, Unit
 from ..model.report import PHASES
+from .ranks.named import OF_RANKS
 
 # What experiments take away (verify/plan.py), in words.
 RESOURCES: Mapping[str, str] = {
@@ -17,6 +18,18 @@ RESOURCES: Mapping[str, str] = {
     "gc": "garbage collection",
     "sync": "waiting for the device in the script's own lines",
     "collectives": "exchanging gradients",
+}
+
+# What calls are made again with when a run has ended (agent/replay), in words.
+REPLAYED: Mapping[str, str] = {
+    "float32": "float64 operators in float32",
+    "bf16": "operators in bfloat16 as under autocast, casts included",
+    "channels_last": "operators on pictures with the channels innermost",
+    "tf32": "float32 products with TF32",
+    "aligned": "products whose widths are multiples of what the machine likes",
+    "batch": "operators on twice the batch, per sample",
+    "fused": "updates by the fused optimizer",
+    "foreach": "updates by the multi-tensor optimizer",
 }
 
 _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
@@ -81,6 +94,18 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ("input.epoch_gap_s", "s", "Extra wait to start an epoch: iterator, workers and first batch, mean"),
         ("input.epoch_gap_frac", "frac", "Epoch starts over the wall time of the steps"),
         ("input.steps_per_epoch", "count", "Steps between two starts of the training loader, mean"),
+        (
+            "input.renewed_frac",
+            "frac",
+            "Epoch starts after the first step that were the first ever over their loader, over all of them",
+        ),
+    ),
+    "loop": (
+        (
+            "loop.own_frac",
+            "frac",
+            "Share of the mean step in the script's own code outside all phases, logging and batches left out",
+        ),
     ),
     "stalls": (
         ("checkpoint.count", "count", "Checkpoints saved"),
@@ -151,57 +176,14 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ("model.modules", "count", "Modules in all"),
         ("optimizer.tensors", "count", "Parameter tensors the optimizer updates"),
         ("optimizer.fused", "bool", "The optimizer runs fused"),
+        ("optimizer.can_fuse", "bool", "All optimizers are of classes that PyTorch can run fused"),
         ("optimizer.foreach_off", "bool", "The optimizer was told not to use its multi-tensor path"),
         ("optimizer.tensor_s", "s", "Optimizer time per parameter tensor"),
         ("amp.scaler", "bool", "A GradScaler is in use"),
         ("amp.skipped", "count", "Optimizer steps skipped because of infinite gradients"),
         ("ddp.world", "count", "Number of ranks"),
     ),
-    "ranks": (
-        ("ranks.seen", "count", "Ranks the report rests on"),
-        ("ranks.expected", "count", "Ranks there should be"),
-        ("ranks.hosts", "count", "Hosts the ranks run on"),
-        ("ranks.clock_error_s", "s", "Error of the clock that all ranks were brought onto"),
-    ),
-    "communication": (
-        ("comm.exposed_s", "s", "Time per step in which a rank does nothing but exchange, mean over ranks"),
-        ("comm.exposed_frac", "frac", "The same over the mean step"),
-        ("comm.wait_peer_s", "s", "Part of that in which some rank had not come yet"),
-        ("comm.wait_peer_frac", "frac", "The same over the mean step"),
-        ("comm.transfer_s", "s", "The rest: all ranks were there, and data moved"),
-        ("comm.transfer_frac", "frac", "The same over the mean step"),
-        ("comm.exchange_s", "s", "Time of one exchange of gradients, hidden or not, by DDP's own clock"),
-        ("comm.overlap_frac", "frac", "Part of that which is hidden behind computing"),
-        ("comm.calls", "count", "Collectives per step; all gradients of a backward pass are one"),
-        ("comm.bytes_per_step", "bytes", "Bytes a rank gives to collectives per step"),
-        ("comm.bus_bytes_per_s", "bytes_per_s", "Bytes of reductions on a rank's link per second of moving"),
-        ("comm.exchanges", "count", "Exchanges of gradients per step"),
-        ("comm.exchanges_per_backward", "count", "Exchanges of gradients per backward pass"),
-        ("comm.gloo", "bool", "Some group uses the gloo backend"),
-        ("ddp.used", "bool", "DistributedDataParallel exchanges the gradients"),
-        ("ddp.gradient_bytes", "bytes", "Gradients of one backward pass"),
-        ("ddp.buckets", "count", "Buckets they are exchanged in"),
-        ("ddp.bucket_bytes", "bytes", "Mean size of a bucket"),
-        ("ddp.find_unused", "bool", "find_unused_parameters is set"),
-        ("ddp.bucket_view", "bool", "gradient_as_bucket_view is set"),
-        ("ddp.static_graph", "bool", "static_graph is set"),
-        ("ddp.comm_hook", "bool", "A communication hook is registered"),
-        ("ddp.gradients_32bit", "bool", "Gradients are exchanged in 32 or 64 bit"),
-    ),
-    "stragglers": (
-        ("straggler.cost_frac", "frac", "Share of the mean step lost to ranks that come later than usual"),
-        ("straggler.constant_frac", "frac", "Part of that lost to one rank"),
-        ("straggler.random_frac", "frac", "Part of that lost because ranks are late by turns"),
-        ("straggler.constant", "bool", "More is lost to one rank than to ranks taking turns"),
-        ("straggler.last_frac", "frac", "Share of collectives to which the latest rank came last"),
-        ("straggler.rank", "count", "The latest rank"),
-        ("straggler.since_step", "count", "Step from which on it is late"),
-        ("straggler.input_frac", "frac", "Part of its extra time spent waiting for data"),
-        ("straggler.compute_frac", "frac", "Part of its extra time in forward, backward and optimizer"),
-        ("straggler.chores_frac", "frac", "Part of its extra time in saving, evaluating and logging"),
-        ("straggler.gc_frac", "frac", "Part of its extra time in garbage collection"),
-        ("straggler.other_frac", "frac", "Part of its extra time in other code of the script"),
-    ),
+    **OF_RANKS,
     "compute": (
         ("compute.frac", "frac", "Share of the mean step in forward, backward and optimizer"),
         ("compute.model_frac", "frac", "Share of the mean step in forward and backward"),
@@ -268,8 +250,53 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
     ),
     "roofline": (
         ("device.placed", "bool", "The operators of a step were placed under this machine's roofs"),
-        ("device.maths_frac", "frac", "Share of the mean step in model operators limited by arithmetic"),
-        ("device.bandwidth_frac", "frac", "Share of the mean step in model operators limited by memory"),
+        (
+            "device.maths_frac",
+            "frac",
+            "Share of the mean step in operators of model and loop that arithmetic limits",
+        ),
+        (
+            "device.bandwidth_frac",
+            "frac",
+            "Share of the mean step in operators of model and loop that memory limits",
+        ),
+        ("device.loop_frac", "frac", "Share of the mean step in operators outside modules that do real work"),
+        (
+            "device.avoidable_frac",
+            "frac",
+            "Share of the mean step in memory traffic that need not be: chains, access by index, small batches",
+        ),
+        (
+            "device.attention_frac",
+            "frac",
+            "Share of the mean step in passes over attention scores that are written out",
+        ),
+        (
+            "device.again_frac",
+            "frac",
+            "Share of the mean step in operators that forward did before (activation checkpointing)",
+        ),
+        (
+            "device.repeated_frac",
+            "frac",
+            "Share of the mean step in issuing small operators of the model that recur within one pass: loops",
+        ),
+        (
+            "device.padded_frac",
+            "frac",
+            "Part of the positions that are padding in every sample of their batch",
+        ),
+        ("device.ignored_frac", "frac", "Part of the targets that the loss ignores"),
+        (
+            "device.padding_frac",
+            "frac",
+            "Share of the mean step spent on positions that are padding in every sample",
+        ),
+        (
+            "device.scores_frac",
+            "frac",
+            "Share of the mean step spent on scores whose targets the loss ignores",
+        ),
         (
             "device.overhead_frac",
             "frac",
@@ -288,7 +315,11 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ),
         ("device.operators", "count", "Operators in a step, below autograd"),
         ("device.double_frac", "frac", "Share of the mean step in float64 operators of the model"),
-        ("device.double_cost", "count", "Rate of float32 products over that of float64 on this machine"),
+        (
+            "device.double_cost",
+            "count",
+            "Rate in float32 over that in float64: operators called again, or probed",
+        ),
         (
             "device.threads_frac",
             "frac",
@@ -315,6 +346,22 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ("memory.retries", "count", "Times the allocator ran out and emptied its cache"),
         ("memory.fragmented_frac", "frac", "Device memory held in pieces too small to use, over its size"),
     ),
+    "replay": (
+        ("replay.covered_frac", "frac", "Part of the operators' time that was called again and took as long"),
+        *(
+            row
+            for change, words in REPLAYED.items()
+            for row in (
+                (f"replay.{change}_saved_s", "s", f"Time of a step saved by {words}, called again"),
+                (f"replay.{change}_left_frac", "frac", f"Time of {words} over that as captured"),
+                (
+                    f"replay.{change}_covered_frac",
+                    "frac",
+                    f"Part of what would change that was tried: {words}",
+                ),
+            )
+        ),
+    ),
 }
 
 CATALOGUE: Mapping[str, MeasurementSpec] = {
@@ -325,6 +372,7 @@ CATALOGUE: Mapping[str, MeasurementSpec] = {
 
 # Texts that rules and mitigations may put into sentences; they take no part in conditions.
 LABELS: Mapping[str, str] = {
+    "device.repeated": "How many operators a pass a loop in the model issues, and for which line",
     "device.largest": "The operators that limit the device most, with their share",
     "input.hotspot": "Where making a batch spends most time: transform, function or line",
     "input.hotspot_cost": "What that costs, in words",

@@ -98,16 +98,14 @@ def _fed(spans: Spans, outer: Bools, passes: Bools, fetches: Bools) -> Bools:
 def _inference(spans: Spans, outer: Bools, cycle: Ints, steps: int) -> Bools:
     """Return the forwards for inference (no gradients, or evaluation mode) that are no part of every step.
 
-    Evaluation mode counts for modules that also train: a frozen network is in that mode all the time. Where a loop
-    has a loader, an evaluation without batches of its own is believed only where something ran in evaluation mode:
-    without gradients but in training mode, it may be a rare part of the step (sampling).
+    Evaluation mode counts for modules that also train: a frozen network is in that mode all the time. An evaluation
+    without batches of its own is believed only where something ran in evaluation mode: without gradients but in
+    training mode, it may be a rare part of training (sampling, the rollouts of reinforcement learning).
     """
     training = outer & (spans.flags & Flag.TRAINING != 0)
     mode = outer & ~training & np.isin(spans.name, np.unique(spans.name[training]))
     inference = outer & ((spans.flags & Flag.GRAD == 0) | mode)
     found: Bools = inference & ~_recurring(inference, cycle, steps)
-    if not (spans.kind == Kind.NEXT).any():
-        return found
     found &= np.isin(cycle, np.unique(cycle[found & mode]))
     return found
 

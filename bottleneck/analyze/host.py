@@ -88,7 +88,7 @@ def _processes(pid: int, samples: Sequence[SystemSample], values: Values) -> Non
     values.give("host.trainer_cores", _growth(own[0], own[-1], "cpu_s") / seconds, len(own))
     values.give("host.trainer_rss_bytes", max((p.get("rss_bytes", 0.0) for p in own), default=None), len(own))
     _computing(values)
-    tree = _tree_growth(samples, "cpu_s") / seconds
+    tree = _tree_cpu_s(samples) / seconds
     values.give("host.tree_cores", tree, len(samples))
     busy = [s.machine["cores_busy"] for s in samples if "cores_busy" in s.machine]
     if busy:
@@ -127,6 +127,19 @@ def _tree_growth(samples: Sequence[SystemSample], name: str) -> float:
     for sample in samples:
         last.update(sample.processes)
     return sum(_growth(first.get(pid, {}), readings, name) for pid, readings in last.items())
+
+
+def _tree_cpu_s(samples: Sequence[SystemSample]) -> float:
+    """Return the CPU seconds of all processes of the run, those included that began and ended between two samples.
+
+    A process tells what its children had that have ended (``ended_cpu_s``, their children's with it); what they had
+    before the first sample is taken off. Children nobody waited for are missing there, so never less than was seen.
+    """
+    first, alive = samples[0].processes, samples[-1].processes
+    told = sum(_growth(first.get(pid, {}), r, "cpu_s") for pid, r in alive.items())
+    told += sum(_growth(first.get(pid, {}), r, "ended_cpu_s") for pid, r in alive.items())
+    told -= sum(r.get("cpu_s", 0.0) for pid, r in first.items() if pid not in alive)
+    return max(told, _tree_growth(samples, "cpu_s"))
 
 
 def _devices(samples: Sequence[SystemSample], values: Values) -> None:

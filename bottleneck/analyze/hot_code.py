@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from .timeline import Timeline
 from .values import Values
 
 _LEAST = 20  # samples: below that a share is known to no better than 20 points
+_FEWEST = 5  # however small the share: one stray sample then moves no more than a fifth of it
 _NAMED = 0.25  # a place with a quarter of the samples is worth naming
 
 
@@ -30,7 +32,29 @@ def analyse(
         found = s.places(other, library_paths, 1)
         if found and found[0].share >= _NAMED:
             values.label("other.hotspot", f"{_quote(found[0])}")
+    _own(other, library_paths, values)
     _input(timeline, makers, stacks, sampled, other, library_paths, values)
+
+
+def _enough(rest: float) -> int:
+    """Return how many samples split a share of the step so that the parts are known within five points, or 20.
+
+    The standard error of a part is rest * 0.5 / sqrt(samples) at most.
+    """
+    return min(_LEAST, max(_FEWEST, math.ceil((rest / 0.1) ** 2)))
+
+
+def _own(other: Sequence[StackCount], library_paths: Sequence[str], values: Values) -> None:
+    """Give the share of the script's own code outside all phases: what samples call neither logging nor batches."""
+    rest, total = values.number("step.other_frac"), sum(c.count for c in other)
+    if rest is None or total < _enough(rest):
+        values.lack("loop.own_frac", "too few samples of stacks fell outside the known phases")
+        return
+    made = not values.number("input.loaders")  # with a loader, names like `read` stand for something else
+    known = [
+        c for c in other if s.is_logging(c, library_paths) or (made and s.is_batch_making(c, library_paths))
+    ]
+    values.give("loop.own_frac", rest * (1 - sum(c.count for c in known) / total), total)
 
 
 def _logging(
@@ -42,7 +66,7 @@ def _logging(
         return
     total = sum(c.count for c in other)
     writing = [c for c in other if s.is_logging(c, library_paths)]
-    seen = sum(c.count for c in writing) / total if total >= _LEAST else 0.0
+    seen = sum(c.count for c in writing) / total if total >= _enough(rest) else 0.0
     values.give("logging.frac", timed + rest * seen, total or 1)
     writing += [c for c in sampled if s.phase_of(c.frames) == "logging"]
     found = s.places(writing, library_paths, 1)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..model.record import ProcessRecord
 from ..model.span import Flag, Kind, Spans
+from .loaders import first_passes
 from .timeline import Timeline
 from .values import Values
 
@@ -46,7 +47,8 @@ def _settings(timeline: Timeline, loaders: frozenset[int], values: Values) -> Ma
     counts = {
         loader: int(np.count_nonzero((spans.kind == Kind.NEXT) & (spans.b == loader))) for loader in loaders
     }
-    settings = told.get(max(counts, key=lambda loader: counts[loader]), {})
+    named = [loader for loader in sorted(loaders) if loader in told]  # the agent tells of the first 64
+    settings = told[max(named, key=lambda loader: counts[loader])] if named else {}
     workers = int(settings.get("workers") or 0)
     values.give("input.workers", workers)
     for name in ("prefetch_factor", "batch_size"):
@@ -94,6 +96,7 @@ def _epochs(timeline: Timeline, loaders: frozenset[int], asked: Spans, values: V
     mine = _for_training(timeline, loaders)
     all_first = (spans.kind == Kind.NEXT) & mine & (spans.flags & Flag.FIRST != 0)
     values.give("input.epochs", int(np.count_nonzero(all_first)))
+    _renewed(timeline, mine, values)
     inside = mine & (spans.start_ns >= start) & (spans.start_ns < end)
     gaps = spans.where(inside & ((spans.kind == Kind.ITER) | all_first | _stops(spans)))
     begun = int(np.count_nonzero(all_first & inside))
@@ -108,6 +111,19 @@ def _epochs(timeline: Timeline, loaders: frozenset[int], asked: Spans, values: V
     values.give("input.epoch_gap_frac", extra / (end - start), begun)
     settled = int(np.count_nonzero(timeline.steady.settled))
     values.give("input.steps_per_epoch", settled / begun, begun)
+
+
+def _renewed(timeline: Timeline, mine: npt.NDArray[np.bool_], values: Values) -> None:
+    """Give how many epochs begin with a loader made anew; none where no epoch began after the first step.
+
+    The starts before that step are those of every loader a run begins with, so they tell nothing.
+    """
+    spans = timeline.trainer.spans
+    start, end = timeline.measured
+    later = (spans.start_ns >= max(start, int(timeline.bounds_ns[1]))) & (spans.start_ns < end)
+    starts = mine & later & (spans.kind == Kind.ITER) & (spans.b > 0)  # 0: the agent could not tell which
+    new = first_passes(spans)[starts]
+    values.give("input.renewed_frac", float(new.mean()) if len(new) else 0.0, max(1, len(new)))
 
 
 def _stops(spans: Spans) -> npt.NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Which batches train and which evaluate, told for each pass over a loader by the forwards that follow."""
+"""Which passes over loaders train and which evaluate, told by the forwards that follow, and which loaders are new."""
 
 from __future__ import annotations
 
@@ -48,6 +48,22 @@ def _passes(asks: Spans) -> tuple[Ints, Ints]:
     group = np.empty(len(asks), np.int64)
     group[order] = np.cumsum(begins) - 1
     return group, loader[order][begins]
+
+
+def first_passes(spans: Spans) -> Bools:
+    """Return which spans start the first pass ever over their loader, whatever it served.
+
+    Loaders are told apart by numbers that the agent counts up, never by addresses, which Python gives out again.
+    What is kept of a long run holds every start of a pass.
+
+    Args:
+        spans: By start.
+    """
+    first = np.zeros(len(spans), bool)
+    starts = np.flatnonzero(spans.kind == Kind.ITER)
+    _, places = np.unique(spans.b[starts], return_index=True)
+    first[starts[places]] = True
+    return first
 
 
 def training_loaders(spans: Spans, feeding: Bools) -> frozenset[int]:

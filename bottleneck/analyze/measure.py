@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from ..model.ceiling import Ceiling
 from ..model.measurement import Measurements
 from ..model.record import ProcessRecord, RunRecord
-from . import account, ceilings, host, hot_code, input_pipeline, model_facts, roofline, stalls, step_time
+from . import (
+    account,
+    ceilings,
+    host,
+    hot_code,
+    input_pipeline,
+    model_facts,
+    replayed,
+    roofline,
+    stalls,
+    step_time,
+)
 from .observed import ended_ns, observed_run
 from .ranks.condense import Condenser
 from .ranks.roster import call
@@ -63,6 +74,7 @@ def analyse(record: RunRecord) -> Analysed:
         makers = batch_makers(timelines[0].trainer, record.processes)
         _run_all(record, timelines[0], makers, library_paths, values)
         roofline.analyse(whole, timelines[0], values)
+        replayed.analyse(whole, timelines[0], values)
         if survey is not None:
             compare_ranks(survey, values)
         values.workload = build_workload(timelines, record.processes, values)

@@ -28,6 +28,9 @@ def analyse(timeline: Timeline, values: Values) -> None:
     _dispatch(timeline, values)
 
 
+_FUSED = frozenset(("SGD", "Adam", "AdamW", "Adagrad"))  # torch.optim's classes with a parameter `fused`
+
+
 def _optimizers(told: list[Mapping[str, Any]], values: Values) -> None:
     """Give facts of all optimizers together."""
     if not told:
@@ -43,6 +46,7 @@ def _optimizers(told: list[Mapping[str, Any]], values: Values) -> None:
     values.give("device.is_cpu", float(devices == {"cpu"}))
     values.give("optimizer.tensors", tensors)
     values.give("optimizer.fused", float(all(bool(o.get("fused")) for o in told)))
+    values.give("optimizer.can_fuse", float(all(o.get("name") in _FUSED for o in told)))
     values.give("optimizer.foreach_off", float(any(o.get("foreach") is False for o in told)))
     values.label("optimizer.name", ", ".join(sorted({str(o.get("name")) for o in told})))
     seconds = values.number("step.optimizer_s")

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any, Literal
 
 Limit = Literal["maths", "bandwidth", "overhead", "unplaced"]
 _COLUMNS = 12
+AGAIN = "again"  # phase of what forward did once and backward does again (agent/modules.py)
 _MOST = 1e30
 
 # An operator at less than a tenth of both roofs is limited by neither: an algorithm without vector units, irregular
 # access, a kernel of the script's own. Good library kernels reach a third of a roof and more.
 _FAR = 10.0
+_LONG_S = 1e-4  # a call: what counting adds to it, and takes off again, is less than a tenth of that
 
 # Operators that read or write rows by index wait for memory at whatever rate the pattern of access allows.
 _BY_INDEX = ("embedding", "_embedding", "index", "gather", "scatter", "take", "put")
@@ -52,6 +55,9 @@ class Operator:
         bytes: Bytes of all operands.
         unique_bytes: The same with operands that share memory counted once.
         out: Elements returned by products.
+        again: It was called before, in forward, and its result thrown away (activation checkpointing).
+        source: "file:line" of the script that calls it, or in backward called what it is the gradient of; "" where
+            that is not known, or not one line.
     """
 
     phase: str
@@ -66,6 +72,8 @@ class Operator:
     bytes: float
     unique_bytes: float
     out: float
+    again: bool = False
+    source: str = ""
 
 
 def read_operators(counted: Mapping[str, Any]) -> tuple[Operator, ...]:
@@ -74,11 +82,25 @@ def read_operators(counted: Mapping[str, Any]) -> tuple[Operator, ...]:
     if not steps or steps < 1 or not isinstance(rows, list):
         return ()
     floor = (_number(counted.get("floor_ns")) or 0.0) / 1e9
-    found = (_operator(row, steps, floor) for row in rows)
-    return tuple(one for one in found if one is not None)
+    told = counted.get("sources")
+    sources = told if isinstance(told, Mapping) else {}
+    found = (_operator(row, steps, floor, sources.get(str(n))) for n, row in enumerate(rows))
+    return _with_sources_in_backward([one for one in found if one is not None])
 
 
-def _operator(row: Any, steps: float, floor: float) -> Operator | None:
+def _with_sources_in_backward(operators: Sequence[Operator]) -> tuple[Operator, ...]:
+    """Give what backward calls for a module the line that module was called from, where it is one."""
+    lines: dict[str, set[str]] = {}
+    for one in operators:
+        if one.phase == "forward" and one.module and one.source:
+            lines.setdefault(one.module, set()).add(one.source)
+    only = {module: next(iter(found)) for module, found in lines.items() if len(found) == 1}
+    return tuple(
+        replace(one, source=only.get(one.module, "")) if one.phase == "backward" else one for one in operators
+    )
+
+
+def _operator(row: Any, steps: float, floor: float, source: Any) -> Operator | None:
     """Return one row as an operator, None where it is none."""
     if not isinstance(row, list) or len(row) != _COLUMNS:
         return None
@@ -89,7 +111,7 @@ def _operator(row: Any, steps: float, floor: float) -> Operator | None:
     flops, size, unique, out = (float(n or 0.0) / steps for n in numbers)
     seconds = statistics.median(float(t or 0.0) for t in times) / 1e9 - floor * calls / steps
     return Operator(
-        phase=texts[0],
+        phase="backward" if texts[0] == AGAIN else texts[0],
         name=texts[1],
         dims=texts[2],
         dtype=texts[3],
@@ -101,6 +123,8 @@ def _operator(row: Any, steps: float, floor: float) -> Operator | None:
         bytes=max(size, unique),
         unique_bytes=unique,
         out=out,
+        again=texts[0] == AGAIN,
+        source=PurePath(source).name if isinstance(source, str) else "",
     )
 
 
@@ -124,11 +148,30 @@ def read_roofs(told: Any, device: str) -> Roofs | None:
     return Roofs(flops_per_s=rates, bytes_per_s=bandwidth, launch_s=launch)
 
 
+def raised(roofs: Roofs | None, operators: Sequence[Operator]) -> Roofs | None:
+    """Return the roofs, none of arithmetic below what a long operator reached under it: that probe was disturbed.
+
+    Operators of a GPU are timed elsewhere; here they have the host's time.
+    """
+    if roofs is None:
+        return None
+    rates = dict(roofs.flops_per_s)
+    for one in operators:
+        if one.dtype in rates and one.device == "cpu" and one.seconds > _LONG_S * one.calls:
+            rates[one.dtype] = max(rates[one.dtype], one.flops / one.seconds)
+    return replace(roofs, flops_per_s=rates)
+
+
 def roof_times(operator: Operator, roofs: Roofs, tf32: bool = False) -> tuple[float, float]:
     """Return the least seconds that its arithmetic, and its bytes, take on this machine."""
     name = "tf32" if tf32 and operator.dtype == "float32" and operator.device == "cuda" else operator.dtype
     rate = roofs.flops_per_s.get(name) or max(roofs.flops_per_s.values())
     return operator.flops / rate, operator.bytes / roofs.bytes_per_s
+
+
+def reads_by_index(operator: Operator) -> bool:
+    """Return whether an operator reads or writes rows by index."""
+    return operator.name.startswith(_BY_INDEX)
 
 
 def limit_of(operator: Operator, roofs: Roofs, tf32: bool = False) -> Limit:
@@ -144,7 +187,7 @@ def limit_of(operator: Operator, roofs: Roofs, tf32: bool = False) -> Limit:
     if operator.seconds <= launches:
         return "overhead"
     highest = max(maths, moved)
-    if operator.name.startswith(_BY_INDEX) and operator.seconds >= _FAR * launches:
+    if reads_by_index(operator) and operator.seconds >= _FAR * launches:
         return "bandwidth"
     if highest * _FAR < operator.seconds:
         return "overhead" if operator.seconds < _FAR * launches else "unplaced"

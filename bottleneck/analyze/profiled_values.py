@@ -13,7 +13,7 @@ from ..model.measurement import Measurements
 from ..model.record import ProcessRecord, RunRecord
 from ..model.span import Kind
 from . import device_time, step_time
-from .catalogue import CATALOGUE
+from .catalogue import CATALOGUE, REPLAYED
 from .device_time import STATE
 from .measure import Analysed
 from .phases import COLUMN
@@ -73,6 +73,8 @@ def _result(timelines: Sequence[Timeline]) -> str:
 def _run_all(timeline: Timeline, values: Values) -> None:
     """Give everything that one rank's trace tells."""
     values.give("device.placed", 0.0)  # operators were not counted
+    for change in REPLAYED:
+        values.give(f"replay.{change}_covered_frac", 0.0)  # nor called again
     step_time.analyse(timeline, values)
     _input(timeline, values)
     _facts(timeline.trainer.process, values)
@@ -149,6 +151,8 @@ def _facts(process: ProcessRecord, values: Values) -> None:
     ranks = header.get("ranks") or {}
     if str(ranks.get("WORLD_SIZE", "")).isdigit():
         values.give("ddp.world", float(ranks["WORLD_SIZE"]))
+        if float(ranks["WORLD_SIZE"]) > 1:
+            values.give("comm.sized_frac", 1.0)  # the link was not measured
     if header.get("compiled"):
         values.give("compile.used", 1.0)
     names = dict.fromkeys(str(event.data["name"]) for event in process.told("optimizer"))

@@ -1,4 +1,4 @@
-"""What limits the model's own time: arithmetic, memory or issuing operators, against what the machine can do."""
+"""What limits a step's operators: arithmetic, memory or issuing them, against what the machine can do."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import numpy as np
 
 from ..model.record import ProcessRecord, RunRecord
 from ..model.span import Kind
+from . import repetition, useless
 from .nesting import outermost
 from .operators import (
     Limit,
     Operator,
     Roofs,
     limit_of,
+    raised,
     read_operators,
     read_roofs,
     roof_times,
@@ -25,18 +27,16 @@ from .operators import (
 )
 from .phases import COLUMN
 from .timeline import Timeline
+from .traffic import Scaled, attention_frac, avoidable_frac
 from .values import Values
 
 _MODEL = ("forward", "backward")
-_AREA = (
-    "placed",
-    "maths_frac",
-    "bandwidth_frac",
-    "overhead_frac",
-    "unplaced_frac",
-    "mfu_frac",
-    "flops_per_step",
+_SHARES = (
+    *("maths_frac", "bandwidth_frac", "loop_frac", "overhead_frac", "unplaced_frac"),
+    *("avoidable_frac", "attention_frac", "again_frac"),
+    *("padded_frac", "ignored_frac", "padding_frac", "scores_frac", "repeated_frac"),
 )
+_AREA = ("placed", *_SHARES, "mfu_frac", "flops_per_step")
 _MEMORY = (
     "memory.weights_bytes",
     "memory.gradients_bytes",
@@ -61,6 +61,7 @@ class Counted:
         tf32: Products of float32 may run in TF32.
         unique_bytes: Distinct memory touched by one counted block.
         modules: Rows of (name, class, parameters, calls).
+        useless: Counts of what no result depends on; None where an older version recorded the run.
     """
 
     operators: tuple[Operator, ...]
@@ -71,6 +72,7 @@ class Counted:
     tf32: bool
     unique_bytes: float
     modules: tuple[tuple[str, str, float, float], ...]
+    useless: Mapping[str, int] | None
 
 
 def read_counted(record: RunRecord, timeline: Timeline) -> Counted | None:
@@ -87,14 +89,14 @@ def read_counted(record: RunRecord, timeline: Timeline) -> Counted | None:
     touched = [b for b in _list(counted.get("unique_bytes")) if isinstance(b, int) and b >= 0]
     return Counted(
         operators=operators,
-        updates=_updates(timeline)
-        / max(1.0, float(told["unit"]) if isinstance(told.get("unit"), int) else 1.0),
+        updates=updates_per_step(told, timeline),
         model_s=_model_seconds(counted, process, timeline),
-        own=read_roofs(record.roofline.get("own"), device),
-        best=read_roofs(record.roofline.get("all"), device),
+        own=raised(read_roofs(record.roofline.get("own"), device), operators),
+        best=raised(read_roofs(record.roofline.get("all"), device), operators),
         tf32=counted.get("tf32") is True,
         unique_bytes=float(np.median(touched)) if touched else 0.0,
         modules=tuple(_module_rows(_list(counted.get("modules")))),
+        useless=useless.read(counted.get("useless")),
     )
 
 
@@ -109,6 +111,12 @@ def _module_rows(rows: Sequence[Any]) -> list[tuple[str, str, float, float]]:
     kept = [r for r in rows if isinstance(r, list) and len(r) == len(wanted)]
     whole = [r for r in kept if all(isinstance(v, kind) for v, kind in zip(r, wanted, strict=True))]
     return [(r[0], r[1], float(r[2]), float(r[3])) for r in whole]
+
+
+def updates_per_step(told: Mapping[str, Any], timeline: Timeline) -> float:
+    """Return how many counted blocks of a deep window (``told``) a training step has."""
+    unit = told.get("unit")
+    return _updates(timeline) / max(1.0, float(unit) if isinstance(unit, int) else 1.0)
 
 
 def _updates(timeline: Timeline) -> float:
@@ -153,13 +161,13 @@ def _place(counted: Counted, timeline: Timeline, values: Values) -> bool:
     """Give the shares by what limits; return False where the times of operators are not those of the device."""
     share, spent = values.number("compute.model_frac"), counted.model_s
     if any(o.device == "cuda" for o in counted.operators):
-        for name in _AREA[1:5]:
+        for name in _SHARES:
             values.lack(
                 f"device.{name}", "on a GPU the host's time of an operator says nothing about the device"
             )
         return False
     if (values.number("ddp.world") or 1) > 1:
-        for name in _AREA[1:5]:
+        for name in _SHARES:
             values.lack(f"device.{name}", "with several ranks backward contains the waiting for others")
         return False
     if not share or not spent or counted.own is None:
@@ -169,16 +177,44 @@ def _place(counted: Counted, timeline: Timeline, values: Values) -> bool:
     placed = work["maths"] + work["bandwidth"] + work["unplaced"]
     scale = share / max(spent, placed)
     overhead = min(max(0.0, spent - placed), _most_overhead(model, counted.own, values) / counted.updates)
-    values.give("device.maths_frac", work["maths"] * scale)
-    values.give("device.bandwidth_frac", work["bandwidth"] * scale)
+    loop = _loop(counted, values)
+    values.give("device.loop_frac", sum(_shares(loop, counted).values()) - _shares(loop, counted)["overhead"])
+    scaled = [*((o, scale) for o in model), *loop]
+    limits = _shares(scaled, counted)
+    values.give("device.maths_frac", limits["maths"])
+    values.give("device.bandwidth_frac", limits["bandwidth"])
+    values.give("device.avoidable_frac", avoidable_frac(scaled, counted.own, counted.tf32))
+    values.give("device.attention_frac", attention_frac(scaled))
+    values.give("device.again_frac", sum(o.seconds * part for o, part in scaled if o.again))
+    useless.analyse(counted.useless, scaled, values)
     values.give("device.overhead_frac", overhead * scale)
+    repetition.analyse(model, counted.own, counted.tf32, values)
     values.give("device.unplaced_frac", max(0.0, share - (placed - work["unplaced"] + overhead) * scale))
-    double = sum(o.seconds for o in model if o.dtype == "float64")
-    values.give("device.double_frac", double * scale)
-    _rates(model, counted, values)
-    _largest(model, counted, scale, values)
+    values.give("device.double_frac", sum(o.seconds * part for o, part in scaled if o.dtype == "float64"))
+    _rates([o for o, _ in scaled], counted, values)
+    _largest(scaled, limits, counted, values)
     _update(counted, values)
     return True
+
+
+def _loop(counted: Counted, values: Values) -> Scaled:
+    """Return what the loop itself calls, outside modules: losses, metrics, models that are written as functions."""
+    share, mean = values.number("step.other_frac"), values.number("step.mean_s")
+    called = [o for o in counted.operators if o.phase == "other"]
+    took = sum(o.seconds for o in called)
+    if not share or not mean or not took:
+        return ()
+    # No more than the loop's own time: counting slows it, and the counted steps may have been slow ones.
+    return [(o, share / max(share * mean / counted.updates, took)) for o in called]
+
+
+def _shares(scaled: Scaled, counted: Counted) -> dict[Limit, float]:
+    """Return the shares of the mean step by what limits operators."""
+    assert counted.own is not None
+    found: dict[Limit, float] = {"maths": 0.0, "bandwidth": 0.0, "overhead": 0.0, "unplaced": 0.0}
+    for operator, part in scaled:
+        found[limit_of(operator, counted.own, counted.tf32)] += operator.seconds * part
+    return found
 
 
 def _model_seconds(told: Mapping[str, Any], process: ProcessRecord, timeline: Timeline) -> float:
@@ -240,20 +276,28 @@ def _rates(model: Sequence[Operator], counted: Counted, values: Values) -> None:
         values.give("device.bandwidth_rate_frac", moved / counted.own.bytes_per_s)
 
 
-def _largest(model: Sequence[Operator], counted: Counted, scale: float, values: Values) -> None:
-    """Give the names of the operators that take most of what limits most."""
+def _largest(scaled: Scaled, found: Mapping[Limit, float], counted: Counted, values: Values) -> None:
+    """Give the names of the operators that take most of what limits most, with the line that most of each is for."""
     assert counted.own is not None
-    found = seconds_by_limit(model, counted.own, counted.tf32)
     limits: tuple[Limit, ...] = ("maths", "bandwidth", "unplaced")
     top = max(limits, key=lambda limit: found[limit])
-    names: Counter[str] = Counter()
-    for o in model:
+    names: dict[str, float] = {}
+    lines: dict[str, dict[str, float]] = {}
+    for o, part in scaled:
         if limit_of(o, counted.own, counted.tf32) == top:
-            names[o.name] += o.seconds * scale  # type: ignore[assignment]
-    parts = [
-        f"{name} {share:.0%}".replace("%", " %") for name, share in names.most_common(_SHOWN) if share >= 0.01
-    ]
+            names[o.name] = names.get(o.name, 0.0) + o.seconds * part
+            at = lines.setdefault(o.name, {})
+            at[o.source] = at.get(o.source, 0.0) + o.seconds * part
+    ordered = sorted(names, key=lambda name: -names[name])[:_SHOWN]
+    parts = [_named(name, names[name], lines[name]) for name in ordered if names[name] >= 0.01]
     values.label("device.largest", ", ".join(parts))
+
+
+def _named(name: str, share: float, lines: Mapping[str, float]) -> str:
+    """Return an operator with its share, and the line of the script that more than half of it is for."""
+    line = max(lines, key=lambda one: lines[one])
+    where = f" (for {line})" if line and lines[line] > share / 2 else ""
+    return f"{name} {100 * share:.0f} %{where}"
 
 
 def _update(counted: Counted, values: Values) -> None:
@@ -316,6 +360,7 @@ def _row(operator: Operator, counted: Counted) -> dict[str, Any]:
         "dtype": operator.dtype,
         "phase": operator.phase,
         "module": operator.module,
+        "source": operator.source,
         "calls": operator.calls,
         "seconds": operator.seconds,
         "flops_per_s": operator.flops / operator.seconds,

@@ -35,12 +35,22 @@ _LOG_PACKAGES = (
     "/rich/",
     "/csv.py",
 )
+# Not torch.log, log_softmax, log_prob and their like, which are arithmetic; not pickle.dump, which saves.
+_ARITHMETIC = (
+    r"(?!_(soft(max|plus)|sigmoid|probs?|p|pdf|pmf|sum|mean_exp|add_exp|normal\w*|norm|lik\w*|density|(abs_)?det|ratio"
+    r"|determinant|evidence|odds|partition|marginal|joint|posterior|prior|std|sigma|var|scale|alpha|beta|theta|z)(_|\b))"
+)
 _LOG_CALL = re.compile(
-    r"\b(print|log\w*|logger\.\w+|add_(scalar|histogram|image)s?|\w*\.(write|writerow|flush)|dump)\s*\("
+    rf"(?<![.\w])(print|log{_ARITHMETIC}_\w+)\s*\("
+    rf"|\b(logger|logging|wandb|mlflow)\.\w+\s*\(|\bself\.log{_ARITHMETIC}(_\w+)?\s*\("
+    r"|\badd_(scalar|histogram|image)s?\s*\(|\.(write|writelines|writerow|flush)\s*\(|\b(json|yaml)\.dump\s*\("
 )
 _LOG_NAME = re.compile(
-    r"(^|_)(log|logs|logging|logger|report|histograms?|metrics?|summar(y|ies)|print|monitor|plot)(_|$)"
+    rf"(^|_)(log{_ARITHMETIC}|logs|logging|logger|histograms?|summar(y|ies)|print|plot)(_|$)"
 )
+# By its end: a LoggingTrainer trains. Python tells classes of functions from 3.11 on.
+_LOG_CLASS = re.compile(r"(^|_)(log|logs|logger|printer|plotter|summary_writer)$")
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _BATCH_NAME = re.compile(
     r"(^|_)(batch(es)?|load|loader|sample|samples|augment\w*|token\w*|decode|read|prepare|preprocess|fetch|data"
     r"|transform|collate|examples?|next)(_|$)"
@@ -94,14 +104,21 @@ def innermost(counts: StackCount, library_paths: Sequence[str]) -> Frame | None:
 
 
 def is_logging(counts: StackCount, library_paths: Sequence[str]) -> bool:
-    """Return whether a stack outside all hooks writes logs: by library, by the call on its line, by its name."""
+    """Return whether a stack outside all hooks writes logs: by library, by the call on its line, by a name on it."""
     libraries = [file for _, file, _ in counts.frames if not is_users(file, library_paths)]
     if any(part in file for file in libraries for part in _LOG_PACKAGES):
         return True
     if _LOG_CALL.search(counts.source):
         return True
     own = [frame for frame in counts.frames if is_users(frame[1], library_paths)]
-    return any(_LOG_NAME.search(bare(function).lower()) for function, _, _ in own[1:])
+    return any(_is_log_name(function) for function, _, _ in own[1:])
+
+
+def _is_log_name(function: str) -> bool:
+    """Return whether a qualified name says that it writes logs."""
+    path, _, name = function.rpartition(".")
+    owner = _WORD.sub("_", path.rpartition(".")[2]).lower()
+    return bool(_LOG_NAME.search(name.lower()) or _LOG_CLASS.search(owner))
 
 
 def is_batch_making(counts: StackCount, library_paths: Sequence[str]) -> bool:

@@ -158,6 +158,7 @@ def _feeding(timeline: Timeline, makers: Sequence[ProcessRecord], values: Values
         prefetch=int(_or(values.number("input.prefetch_factor"), 2.0)),
         in_order=bool(told.get("in_order", True)),
         persistent=bool(values.number("input.persistent_workers")),
+        renewed_frac=values.number("input.renewed_frac") or 0.0,
         blocked_frac=min(1.0, max(0.0, blocked / batch)),
         receive_s=taking or 0.0,
         batches=batches,

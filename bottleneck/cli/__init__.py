@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,10 +21,20 @@ from .report import report
 from .rules import rules
 from .tune import tune
 
+# From click 8.2 on a group without a command raises its help text; before, click prints it itself.
+_NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 COMMANDS = (diagnose, report, prove, tune, compare, env, rules)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _InOrder(click.Group):
+    """Lists its commands as they are used, not by the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return their names in the order in which they were added."""
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="bottleneck")
 def cli() -> None:
     """Find out why a PyTorch training is slow, what would fix it, and by how much.
@@ -53,7 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
     except click.ClickException as error:
-        say_error(error.format_message())
+        if isinstance(error, _NO_ARGUMENTS):
+            click.echo(error.format_message(), err=True)
+        else:
+            say_error(error.format_message())
         sys.exit(2)
     except BottleneckError as error:
         say_error(str(error))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from .. import rulebook
 from ..compare.comparison import compare as make_comparison
 from ..compare.quality import names
 from ..compare.sides import Group
@@ -19,6 +18,7 @@ from ..render import compare_html, compare_json, compare_text
 from ..store import write_text
 from ..version import __version__
 from . import comparing, output
+from .options import quiet_option, rules_of, rules_option
 
 
 def _percent(context: click.Context, option: click.Parameter, text: str | None) -> float | None:
@@ -56,15 +56,8 @@ def _percent(context: click.Context, option: click.Parameter, text: str | None) 
 )
 @click.option("--markdown", metavar="FILE", help="Write a summary for a pull request; - is stdout.")
 @click.option("--json", "as_json", is_flag=True, help="Print compare.json to stdout and write no files.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
-@click.option(
-    "--rules",
-    "rule_folders",
-    multiple=True,
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Add or override rules by those in this folder.",
-)
+@quiet_option
+@rules_option
 @click.argument("paths", type=click.Path(path_type=Path), metavar="A B [MORE]...", nargs=-1, required=True)
 def compare(
     paths: tuple[Path, ...],
@@ -94,7 +87,7 @@ def compare(
         )
     if as_json and markdown == "-":
         raise UsageError("--json and --markdown - both want stdout: name a file for the summary")
-    found = comparing.groups(paths, rulebook.load([rulebook.shipped(), *rule_folders]))
+    found = comparing.groups(paths, rules_of(rule_folders))
     _check(metric, found)
     higher = None if way is None else way == "higher"
     made = make_comparison(found, metric=metric, higher=higher, limit=limit, version=__version__)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from .. import rulebook
 from ..analyze.progress import look
 from ..analyze.ranks.condense import Condenser
 from ..collect import deep, folder, session
+from ..collect.aside import Aside
 from ..collect.experiments import BUDGET_S, Ceilings
 from ..collect.launch import end_like
 from ..collect.target import Target, resolve
@@ -21,8 +21,7 @@ from ..render import json_report
 from ..rulebook import Rulebook
 from ..store import load, read_recipe
 from . import output
-
-PRICE_HELP = "Price of an hour of the machine: the report says what is lost, and what a step costs."
+from .options import module_option, price_option, python_option, quiet_option, rules_of, rules_option
 
 
 class AsPython(click.Command):
@@ -48,8 +47,8 @@ class AsPython(click.Command):
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
     short_help="Run a training script and say what slows it down.",
 )
-@click.option("-m", "module", metavar="MODULE", help="Run a module, as `python -m MODULE` would.")
-@click.option("--python", metavar="PATH", help="Interpreter for the script; it needs torch, not this tool.")
+@module_option
+@python_option
 @click.option(
     "-o", "out", metavar="DIR", type=click.Path(path_type=Path), help="New folder for record and report."
 )
@@ -79,17 +78,10 @@ class AsPython(click.Command):
 @click.option("--no-stacks", is_flag=True, help="Do not sample Python stacks (py-spy).")
 @click.option("--no-deep", is_flag=True, help="Skip the closer look at a few steps (torch.profiler, probes).")
 @click.option("--keep-trace", is_flag=True, help="Keep the profiler's trace however large.")
-@click.option("--price-per-hour", "price", type=click.FloatRange(min=0), metavar="P", help=PRICE_HELP)
+@price_option
 @click.option("--json", "as_json", is_flag=True, help="Print report.json to stderr instead of the summary.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
-@click.option(
-    "--rules",
-    "rule_folders",
-    multiple=True,
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Add or override rules by those in this folder.",
-)
+@quiet_option
+@rules_option
 @click.argument("target", nargs=-1, type=click.UNPROCESSED, metavar="TARGET [ARGS]...")
 def diagnose(
     module: str | None,
@@ -119,14 +111,14 @@ def diagnose(
       bottleneck diagnose -- torchrun --nproc-per-node 2 train.py
 
     Options of ours stand before TARGET; everything after it reaches the script. Once enough is measured
-    (at least 30 steps; at most 60 s or 500 steps), experiments take up to a minute: blocks of steps with and
-    without the input, logging, checkpoints and the like. From the first of them on what the script saves goes to
-    a scratch folder and not to its real paths. Then the script is stopped as by Ctrl-C. With --no-experiments it
-    is stopped right away; with --full it runs to its own end, and nothing is taken away.
+    (at least 30 steps and 8 s; at most 60 s, or 500 steps beyond the 8 s), experiments take up to a minute: blocks
+    of steps with and without the input, logging, checkpoints and the like. From the first of them on what the
+    script saves goes to a scratch folder and not to its real paths. Then the script is stopped as by Ctrl-C. With
+    --no-experiments it is stopped right away; with --full it runs to its own end, and nothing is taken away.
     Exit code: the script's own where it failed by itself, else 0; 2 for a usage error.
     """
     what = resolve(module, target, python)
-    book = _rules(rule_folders)
+    book = rules_of(rule_folders)
     changes = () if recipe is None else read_recipe(recipe)
     limits = _limits(steps, seconds, full, no_stacks)
     say = (lambda text: None) if quiet else output.say
@@ -135,19 +127,17 @@ def diagnose(
         looks: list[Stage] = [] if full or no_deep else [deep.DeepStage(run)]
         stages = [] if full or no_experiments else [Ceilings(run, experiments_s, say)]
         _announce(what, run, limits, experiments_s if stages else 0.0, say)
-        ended = session.measure(what, run, limits, look, say, [*looks, *stages], changes)
+        with Aside(what.python) as aside:
+            again = None if no_experiments else aside
+            at_stop = aside.start if looks and stages else None
+            ended = session.measure(what, run, limits, look, say, [*looks, *stages], changes, at_stop=at_stop)
+            deep.complete(run, what.python, keep_trace, again, say)
     except folder.NoSpace as error:
         output.say(f"{error}: running the script without measuring it")
         end_like(session.run_plain(what))
         return
-    deep.complete(run, what.python, keep_trace)
     _finish(run, book, as_json, quiet, price)
     end_like(0 if ended.stopped_by_us else ended.code)
-
-
-def _rules(folders: tuple[Path, ...]) -> Rulebook:
-    """Return the shipped rules with the user's on top; a wrong rule file ends the command before the script starts."""
-    return rulebook.load([rulebook.shipped(), *folders])
 
 
 def _limits(steps: int | None, seconds: float | None, full: bool, no_stacks: bool) -> Limits:
@@ -158,6 +148,7 @@ def _limits(steps: int | None, seconds: float | None, full: bool, no_stacks: boo
         steps=steps if steps is not None else 10**9,
         seconds=seconds if seconds is not None else 10**9,
         least_steps=10**9,
+        settle_s=0.0,
         full=full,
         stacks=not no_stacks,
     )

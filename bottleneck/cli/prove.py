@@ -8,19 +8,21 @@ from pathlib import Path
 
 import click
 
-from .. import proving, rulebook
+from .. import proving
 from ..advise.trying import why_not, worth_trying
 from ..collect.again import target_of
 from ..collect.target import Target, resolve
 from ..collect.trials import Candidate, Trials
 from ..errors import UsageError
 from ..model.mitigation import Advice
+from ..model.record import RunRecord
 from ..model.report import Report
 from ..model.trial import Trial
 from ..rulebook import Rulebook
 from ..store import read_trials, write_trials
 from . import output
 from .duration import duration
+from .options import quiet_option, rules_of, rules_option
 from .trial_progress import TrialProgress, line_of
 
 
@@ -42,15 +44,8 @@ from .trial_progress import TrialProgress, line_of
 @click.option("--allow-changes", is_flag=True, help="Try methods too that change what is trained.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Of the order within pairs.")
 @click.option("--again", is_flag=True, help="Try again what was tried before with the same settings.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
-@click.option(
-    "--rules",
-    "rule_folders",
-    multiple=True,
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Add or override rules by those in this folder.",
-)
+@quiet_option
+@rules_option
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 @click.argument("target", nargs=-1, type=click.UNPROCESSED, metavar="[-- TARGET [ARGS]...]")
 def prove(
@@ -75,7 +70,7 @@ def prove(
     less than 3 %), HARMFUL or UNDECIDED, each with its interval; results are kept after each pair, so Ctrl-C loses
     nothing. TARGET is only needed where the record of RUN can't tell it (a secret on the command line).
     """
-    book = rulebook.load([rulebook.shipped(), *rule_folders])
+    book = rules_of(rule_folders)
     record, report = proving.read(run, book)
     what, folder = (resolve(None, target, None), Path.cwd()) if target else target_of(record.command, run)
     kept = read_trials(run)
@@ -83,7 +78,7 @@ def prove(
     if not chosen:
         output.say(_nothing(report, kept))
         return
-    _try(what, folder, run, book, chosen, kept, budget, seed, quiet)
+    _try(what, folder, run, record, book, chosen, kept, budget, seed, quiet)
 
 
 def _choose(
@@ -120,6 +115,7 @@ def _try(
     what: Target,
     folder: Path,
     run: Path,
+    record: RunRecord,
     book: Rulebook,
     chosen: Sequence[Advice],
     kept: Sequence[Trial],
@@ -128,7 +124,6 @@ def _try(
     quiet: bool,
 ) -> None:
     """Run the trials, show how far they are, and rewrite the report."""
-    record, _ = proving.read(run, book)
     candidates = [Candidate(mitigations=(one.id,), changes=one.changes) for one in chosen]
     trials = Trials(what, proving.scratch(run), candidates, proving.known(record, folder), budget, seed)
     titles = {one.id: one.title for one in chosen}

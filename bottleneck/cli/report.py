@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .. import ingest, rulebook
+from .. import ingest
 from ..analyze.ranks.condense import Condenser
 from ..diagnosis import diagnose as make_report
 from ..errors import RecordError, UsageError
@@ -14,6 +14,7 @@ from ..model.record import RunRecord
 from ..render import json_report
 from ..store import load
 from . import output, reading
+from .options import price_option, quiet_option, rules_of, rules_option
 
 
 @click.command(short_help="Diagnose a saved run again, or profiler traces.")
@@ -25,22 +26,9 @@ from . import output, reading
     help="Where to write; default: RUN itself, for traces a new folder TRACE.bottleneck beside the first.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print report.json to stdout and write nothing.")
-@click.option(
-    "--price-per-hour",
-    "price",
-    type=click.FloatRange(min=0),
-    metavar="P",
-    help="Price of an hour of the machine: the report says what is lost, and what a step costs.",
-)
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
-@click.option(
-    "--rules",
-    "rule_folders",
-    multiple=True,
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Add or override rules by those in this folder.",
-)
+@price_option
+@quiet_option
+@rules_option
 @click.argument("runs", type=click.Path(path_type=Path), metavar="RUN | TRACE...", nargs=-1, required=True)
 def report(
     runs: tuple[Path, ...],
@@ -56,7 +44,7 @@ def report(
     """
     traced = reading.traces_among(runs)
     record = _load(runs, traced, quiet)
-    book = rulebook.load([rulebook.shipped(), *rule_folders])
+    book = rules_of(rule_folders)
     try:
         made = make_report(record, book, price)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

@@ -16,19 +16,11 @@ from ..model.report import FAMILY_OF
 from ..rule_schema import KINDS, schema
 from ..rulebook import Rulebook
 from .explain import pages, place, plain
+from .options import rules_of, rules_option
 from .terms import names
 
 Row = tuple[str, ...]
 Columns = Callable[[Row, Sequence[Row]], None]
-
-_folders = click.option(
-    "--rules",
-    "folders",
-    multiple=True,
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Add or override rules by those in this folder; may be given several times.",
-)
 
 
 @click.group("rules")
@@ -45,12 +37,16 @@ def rules() -> None:
 )
 @click.option("--action", metavar="NAME", help="Only methods of this action: remove, restrict, reorder, ...")
 @click.option("--markdown", is_flag=True, help="Print Markdown tables.")
-@_folders
+@rules_option
 def list_rules(
-    bottleneck: str | None, component: str | None, action: str | None, markdown: bool, folders: Sequence[Path]
+    bottleneck: str | None,
+    component: str | None,
+    action: str | None,
+    markdown: bool,
+    rule_folders: Sequence[Path],
 ) -> None:
     """List the rules, bottlenecks first, then what helps against them."""
-    book = _load(folders)
+    book = _load(rule_folders)
     _check_filter("bottleneck", bottleneck, FAMILY_OF)
     paths = [path for rule in book.mitigations.values() for path in rule.paths]
     _check_filter("component", component, {path.component for path in paths})
@@ -66,10 +62,10 @@ def list_rules(
 
 @rules.command("explain")
 @click.argument("identifier", metavar="ID")
-@_folders
-def explain(identifier: str, folders: Sequence[Path]) -> None:
+@rules_option
+def explain(identifier: str, rule_folders: Sequence[Path]) -> None:
     """Explain a rule, a mitigation, a bottleneck or a term of the taxonomy."""
-    book = _load(folders)
+    book = _load(rule_folders)
     found = pages(identifier, book)
     if not found:
         known = [*book.bottlenecks, *book.mitigations, *FAMILY_OF, *names(book)]
@@ -86,14 +82,14 @@ def print_schema(kind: str) -> None:
 
 @rules.command("test")
 @click.argument("where", metavar="DIR", type=click.Path(path_type=Path))
-@_folders
-def test(where: Path, folders: Sequence[Path]) -> None:
+@rules_option
+def test(where: Path, rule_folders: Sequence[Path]) -> None:
     """Run every .test.yaml below DIR, with the rules of DIR on top of the shipped ones."""
     if not where.is_dir():
         raise click.UsageError(f"{where}: not a folder")
     shipped = where.resolve() == rulebook.shipped().resolve()
     holds_rules = any((where / name).is_dir() for name in ("bottlenecks", "mitigations"))
-    book = _load([*folders, where] if holds_rules and not shipped else folders)
+    book = _load([*rule_folders, where] if holds_rules and not shipped else rule_folders)
     try:
         results = list(rulebook.run_cases(where, book))
     except BottleneckError as error:
@@ -109,7 +105,7 @@ def test(where: Path, folders: Sequence[Path]) -> None:
 def _load(folders: Sequence[Path]) -> Rulebook:
     """Return the shipped rules with ``folders`` on top; a wrong file ends the command with one line."""
     try:
-        return rulebook.load([rulebook.shipped(), *folders])
+        return rules_of(folders)
     except BottleneckError as error:
         raise click.UsageError(str(error)) from None
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .. import proving, rulebook, units
+from .. import proving, units
 from ..advise.tuning import Confirm, Diagnose, Finish, Try, Tuning
 from ..analyze.progress import look
 from ..collect import deep, folder, session
+from ..collect.aside import Aside
 from ..collect.target import Target, resolve
 from ..collect.trials import Candidate, Trials
 from ..collect.watch import Limits, Stage
@@ -25,6 +26,7 @@ from ..store import RECIPE, write_recipe, write_text, write_trials
 from . import output
 from .diagnose import AsPython
 from .duration import duration
+from .options import module_option, python_option, rules_of, rules_option
 from .permanent import make_patch, write_patch
 from .trial_progress import TrialProgress, line_of
 
@@ -36,8 +38,8 @@ PATCH = "recipe.patch"
     context_settings={"allow_interspersed_args": False},
     short_help="Find the fastest settings of a script by stacking what is proved.",
 )
-@click.option("-m", "module", metavar="MODULE", help="Run a module, as `python -m MODULE` would.")
-@click.option("--python", metavar="PATH", help="Interpreter for the script; it needs torch, not this tool.")
+@module_option
+@python_option
 @click.option("-o", "out", metavar="DIR", type=click.Path(path_type=Path), help="New folder for all results.")
 @click.option(
     "--budget",
@@ -52,14 +54,7 @@ PATCH = "recipe.patch"
     "--write", is_flag=True, help="Edit the script as the patch says; the original is kept beside it."
 )
 @click.option("--quiet", is_flag=True, help="Print nothing but errors and the result.")
-@click.option(
-    "--rules",
-    "rule_folders",
-    multiple=True,
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Add or override rules by those in this folder.",
-)
+@rules_option
 @click.argument("target", nargs=-1, type=click.UNPROCESSED, metavar="TARGET [ARGS]...")
 def tune(
     module: str | None,
@@ -84,7 +79,7 @@ def tune(
     search and keeps what is proved so far.
     """
     what = resolve(module, target, python)
-    book = rulebook.load([rulebook.shipped(), *rule_folders])
+    book = rules_of(rule_folders)
     run = folder.make(out, f"tune-{Path(what.script).stem}")
     output.say(f"tuning {what.script} for at most {units.seconds(budget)}; results: {run}")
     search = Search(what, run, book, Tuning(budget_s=budget, allow_changes=allow_changes), quiet)
@@ -104,6 +99,7 @@ class Search:
         self.trials: list[Trial] = []
         self.known: Any = None
         self._runs = 0
+        self._is_stopped = False
 
     def run(self) -> tuple[Finish, bool]:
         """Return the end of the search, and whether the user stopped it."""
@@ -113,10 +109,11 @@ class Search:
                 if isinstance(step, Diagnose):
                     self._diagnose(step, began)
                 elif isinstance(step, Try):
-                    found = self._session(step.recipe, step.candidates, step.budget_s)
-                    self.plan.tried(step, found, time.monotonic() - began)
+                    self._session(step, began)
                 else:
                     self._confirm(step, began)
+                if self._is_stopped:
+                    return self.plan.stop(), True
         except KeyboardInterrupt:
             return self.plan.stop(), True
         return step, False
@@ -127,12 +124,14 @@ class Search:
         run = folder.make(self.where / f"run-{self._runs}", self.target.script)
         self._say(f"diagnosing it{' with what is proved so far' if step.recipe else ''}")
         looks: list[Stage] = [deep.DeepStage(run)]
-        ended = session.measure(
-            self.target, run, Limits(), look, lambda text: None, looks, step.recipe, disposable=True
-        )
-        if ended.interrupts:
-            raise KeyboardInterrupt
-        deep.complete(run, self.target.python, False)
+        with Aside(self.target.python) as aside:
+            ended = session.measure(
+                self.target, run, Limits(), look, lambda text: None, looks, step.recipe,
+                disposable=True, at_stop=aside.start,
+            )  # fmt: skip
+            if ended.interrupts:
+                raise KeyboardInterrupt
+            deep.complete(run, self.target.python, aside=aside)
         record, report = proving.read(run, self.book)
         output.write_report(report, run)
         if not ended.stopped_by_us and ended.code:
@@ -146,19 +145,26 @@ class Search:
             time.monotonic() - began,
         )
 
-    def _session(self, recipe: tuple[Change, ...], candidates: Any, budget_s: float) -> tuple[Trial, ...]:
-        """Try some advice on top of ``recipe``."""
-        titles = {one.id: one.title for one in candidates}
-        wanted = [Candidate(mitigations=(one.id,), changes=one.changes) for one in candidates]
-        return self._try(wanted, titles, budget_s, recipe)
+    def _session(self, step: Try, began: float) -> None:
+        """Try some advice on top of the recipe so far."""
+        titles = {one.id: one.title for one in step.candidates}
+        wanted = [Candidate(mitigations=(one.id,), changes=one.changes) for one in step.candidates]
+
+        def take(found: tuple[Trial, ...]) -> None:
+            self.plan.tried(step, found, time.monotonic() - began)
+
+        self._try(wanted, titles, step.budget_s, step.recipe, take)
 
     def _confirm(self, step: Confirm, began: float) -> None:
         """Try the whole recipe against the script as it is."""
         names = tuple(dict.fromkeys(one.mitigation for one in step.recipe))
         whole = Candidate(mitigations=names, changes=step.recipe)
         self._say("all of it together, against the script as it is")
-        found = self._try([whole], {}, step.budget_s, ())
-        self.plan.confirmed(found[0], time.monotonic() - began)
+
+        def take(found: tuple[Trial, ...]) -> None:
+            self.plan.confirmed(found[0], time.monotonic() - began)
+
+        self._try([whole], {}, step.budget_s, (), take)
 
     def _try(
         self,
@@ -166,9 +172,9 @@ class Search:
         titles: Mapping[str, str],
         budget_s: float,
         base: tuple[Change, ...],
-    ) -> tuple[Trial, ...]:
-        """Run one session of trials."""
-        progress = TrialProgress(titles, self.quiet)
+        take: Callable[[tuple[Trial, ...]], None],
+    ) -> None:
+        """Run one session of trials and give what it found to ``take``, before anything else can be interrupted."""
         session_ = Trials(
             self.target,
             self.where / f"trials-{len(self.trials) + 1}",
@@ -178,17 +184,25 @@ class Search:
             base=base,
         )
         try:
+            self._carry_out(session_, titles)
+        except KeyboardInterrupt:
+            self._is_stopped = True  # what this session has proved by now is taken all the same
+        found = session_.trials()
+        take(found)
+        self.sites += session_.sites()
+        self.trials += found
+        write_trials(self.where, self.trials)
+        for trial in found:
+            self._say(line_of(trial, titles))
+
+    def _carry_out(self, session_: Trials, titles: Mapping[str, str]) -> None:
+        """Run the pairs of a session under a progress bar, and leave none of its folders."""
+        progress = TrialProgress(titles, self.quiet)
+        try:
             session_.run(progress.tell, lambda found: None)
         finally:
             progress.close()
-            self.sites += session_.sites()
             proving.tidy(self.where)
-        found = session_.trials()
-        for trial in found:
-            self._say(line_of(trial, titles))
-        self.trials += found
-        write_trials(self.where, self.trials)
-        return found
 
     def _say(self, text: str) -> None:
         if not self.quiet:

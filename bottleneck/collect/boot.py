@@ -72,7 +72,9 @@ def make(run: Path, launcher: bool, settings: Mapping[str, Any] | None = None) -
     boot = run / "boot"
     agent = boot / PACKAGE
     source = Path(__file__).resolve().parent.parent / "agent"
-    left_out = ["__pycache__"] if settings and settings.get("overrides") else ["__pycache__", "overrides"]
+    left_out = ["__pycache__", "replay"]  # what is called again is called elsewhere, when the run has ended
+    if not (settings and settings.get("overrides")):
+        left_out.append("overrides")
     shutil.copytree(source, agent, ignore=shutil.ignore_patterns(*left_out), copy_function=shutil.copyfile)
     config = {"run": str(run), "launcher": launcher, "command_pid": os.getpid(), **(settings or {})}
     text = _SITECUSTOMIZE.format(here=str(boot), config=config, package=PACKAGE)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import gzip
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..model.record import Failure, ProcessRecord
 from ..store import ROOFLINE, RUN_FILE, read_json, write_json
 from . import probes
+from .aside import Aside
+from .replay import SECONDS, replay
 from .trace_operators import summary
 from .watch import Look
 
@@ -107,10 +109,17 @@ def _compress(path: Path, keep: bool) -> None:
         packed.unlink()
 
 
-def complete(run: Path, python: Path | None, keep_trace: bool = False) -> None:
+def complete(
+    run: Path,
+    python: Path | None,
+    keep_trace: bool = False,
+    aside: Aside | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> None:
     """Read the traces of a run that has ended and probe this machine; nothing where there was no window.
 
-    The probes run only now, never beside the training. Ctrl-C ends them; what there is until then counts.
+    With ``aside`` its dearest operators are then called once more, as advice would have them. All of it runs only
+    now, never beside the training. Ctrl-C ends it; what there is until then counts.
     """
     if not any((run / FOLDER).glob("deep-*.json")):
         return
@@ -121,6 +130,9 @@ def complete(run: Path, python: Path | None, keep_trace: bool = False) -> None:
             failures.append(Failure(collector="roofline", reason=str(found["reason"])))
         with contextlib.suppress(OSError):
             write_json(run / ROOFLINE, found)
+        if aside is not None:
+            say(f"timing the dearest operators again, as advice would have them (up to {SECONDS:g} s)")
+            failures += replay(run, aside)
         _add(run, failures)
 
 

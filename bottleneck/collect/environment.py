@@ -49,14 +49,16 @@ SPEED_VARIABLES = frozenset(
 )  # fmt: skip
 
 _ASK = """
-import json, multiprocessing, platform, sys, sysconfig
+import json, multiprocessing, platform, site, sys, sysconfig
 paths = sysconfig.get_paths()
+packages = {paths[k] for k in ("stdlib", "platstdlib", "purelib", "platlib") if k in paths}
+packages |= {*site.getsitepackages(), site.getusersitepackages()}
 gil = getattr(sys, "_is_gil_enabled", lambda: True)()
 print(json.dumps({
     "version": platform.python_version(), "implementation": platform.python_implementation(),
     "start_method": multiprocessing.get_start_method(True) or multiprocessing.get_all_start_methods()[0],
     "gil": bool(gil), "executable": sys.executable,
-    "library_paths": sorted({paths[k] for k in ("stdlib", "platstdlib", "purelib", "platlib") if k in paths}),
+    "library_paths": sorted(packages),
 }))
 """
 # A cold interpreter on a network file system takes seconds to start.
@@ -82,8 +84,13 @@ def interpreter(python: Path | None = None) -> dict[str, Any]:
 
 
 def library_paths(python: Path | None = None) -> tuple[str, ...]:
-    """Return the folders of an interpreter's standard library and packages; () where it can't be asked."""
-    return tuple(str(path) for path in interpreter(python).get("library_paths", ()))
+    """Return the folders of an interpreter's standard library and packages; () where it can't be asked.
+
+    Folders of PYTHONPATH that pip installed into (``--target``) are packages too, others the user's own code.
+    """
+    told = [str(path) for path in interpreter(python).get("library_paths", ())]
+    more = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    return (*told, *(entry for entry in more if any(Path(entry).glob("*.dist-info"))))
 
 
 def speed_variables(environ: Mapping[str, str]) -> dict[str, str]:

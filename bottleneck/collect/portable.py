@@ -52,7 +52,10 @@ class PortableProcess:
 
 def _times(process: psutil.Process) -> dict[str, float]:
     times = process.cpu_times()
-    return {"cpu_s": times.user + times.system, "ppid": float(process.ppid())}
+    found = {"cpu_s": times.user + times.system, "ppid": float(process.ppid())}
+    if hasattr(times, "children_user"):  # Linux; others do not tell
+        found["ended_cpu_s"] = times.children_user + times.children_system
+    return found
 
 
 def _memory_of(process: psutil.Process) -> dict[str, float]:

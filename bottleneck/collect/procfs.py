@@ -58,6 +58,7 @@ def parse_stat(text: bytes) -> tuple[dict[str, float], str] | None:
         "minor_faults": float(fields[7]),
         "major_faults": float(fields[9]),
         "cpu_s": (int(fields[11]) + int(fields[12])) / _TICK,
+        "ended_cpu_s": (int(fields[13]) + int(fields[14])) / _TICK,
         "threads": float(fields[17]),
         "rss_bytes": float(int(fields[21]) * PAGE),
     }

@@ -21,6 +21,7 @@ from ..store import RUN_FILE, SCHEMA, write_json
 from ..version import __version__
 from . import boot, environment
 from .devices import DeviceReader
+from .experiments import Ceilings
 from .folder import NoSpace
 from .launch import Child
 from .redact import redact_argv
@@ -54,11 +55,13 @@ def measure(
     stages: Sequence[Stage] = (),
     changes: Sequence[Change] = (),
     disposable: bool = False,
+    at_stop: Callable[[], None] | None = None,
 ) -> Ended:
     """Run ``target`` with the agent aboard and leave its record in ``run``; return how it ended.
 
     ``changes`` are made to it at run time: a recipe. Of a ``disposable`` run
     nothing is kept: what it saves goes to a scratch folder, what it prints to ``run/output.log``.
+    ``at_stop`` is called when all is measured and the target has been asked to end.
 
     Raises:
         NoSpace: The agent does not fit on the disk; nothing was started.
@@ -73,7 +76,8 @@ def measure(
         _write(run, facts)
         sampler = SamplerThread(SystemSampler(child.pid), run, devices=_devices(facts))
         sampler.start()
-        watcher = Watcher(run, child, limits, look_at, say, ranks=target.form == "launcher", stages=stages)
+        ranks, link = target.form == "launcher", any(stage.name == Ceilings.name for stage in stages)
+        watcher = Watcher(run, child, limits, look_at, say, ranks, stages, link, at_stop)
         watcher.library_paths = tuple(facts["environment"].get("library_paths", ()))
         code = watcher.follow()
         end_ns = time.perf_counter_ns()

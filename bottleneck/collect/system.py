@@ -46,10 +46,10 @@ class SystemSampler:
     ``disk_read_bytes``, ``disk_write_bytes``, ``net_bytes``, ``psi_cpu_some_s``, ``psi_io_some_s``,
     ``psi_memory_some_s``; ``package_energy_j`` of the processors since the sampler was made.
 
-    Readings of a process: ``cpu_s``, ``rss_bytes``, ``minor_faults``, ``major_faults``, ``read_bytes``
-    (from disks), ``rchar_bytes`` (by read calls), ``write_bytes``, ``voluntary_switches``,
-    ``involuntary_switches``, ``threads``, ``run_queue_s`` (waiting for a core; with the switches of the
-    first thread only), ``ppid``.
+    Readings of a process: ``cpu_s``, ``ended_cpu_s`` (of its children that ended, and theirs),
+    ``rss_bytes``, ``minor_faults``, ``major_faults``, ``read_bytes`` (from disks), ``rchar_bytes`` (by
+    read calls), ``write_bytes``, ``voluntary_switches``, ``involuntary_switches``, ``threads``,
+    ``run_queue_s`` (waiting for a core; with the switches of the first thread only), ``ppid``.
 
     What a system does not tell is left out; nothing here raises.
     """

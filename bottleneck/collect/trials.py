@@ -34,6 +34,12 @@ _UNREPEATABLE = (
 )
 
 
+# Stands for the process that was not run, as the other of its pair failed.
+_NOT_RUN = Arm(
+    start_ns=0, ends_ns=np.empty(0, dtype=np.int64), losses=(), told=(), pids=(), system=(), seconds=0.0
+)
+
+
 class NotMeasurable(BottleneckError):
     """Trials of this script can't be had: the text says why."""
 
@@ -162,7 +168,7 @@ class Trials:
             found[place] = self._arm(wanted[place][0], wanted[place][1], task)
             if found[place].problem:
                 break
-        base, arm = (found.get(place, _not_run(found)) for place in (0, 1))
+        base, arm = (found.get(place, _NOT_RUN) for place in (0, 1))
         measured = (
             None
             if base.problem or arm.problem
@@ -239,16 +245,3 @@ class Trials:
         if compare_losses(equal[0].losses, equal[1].losses).relation == "identical":
             return found
         return replace(found, relation="unknown", text=_UNREPEATABLE)
-
-
-def _not_run(found: dict[int, Arm]) -> Arm:
-    """Return what stands for the process that was not run as the other of its pair failed."""
-    return Arm(
-        start_ns=0,
-        ends_ns=np.empty(0, dtype=np.int64),
-        losses=(),
-        told=(),
-        pids=(),
-        system=(),
-        seconds=0.0,
-    )

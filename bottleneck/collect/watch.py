@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import platform
 import signal
@@ -22,9 +23,9 @@ from .stacks import StackSampler
 _TICK_S = 0.2
 _FOLLOWED = 16  # ranks followed while they run; all are read at the end
 _LOOK_COST = 0.02  # share of one core the live analysis may use
-_SETTLE_S = 8.0  # rare stalls (gc, checkpoints) need time to show, however fast the steps are
 _STACK_STEPS = 10
 _STACK_S = (4.0, 10.0)  # window of stacks: at least, and at most
+_LINK_S = 1.0  # of reductions between ranks, when the script is about to be stopped
 _GRACE_S = 90.0  # for the script's finally blocks; a large checkpoint takes that long
 
 
@@ -85,9 +86,11 @@ class Limits:
     """When to end the script.
 
     Attributes:
-        steps: Most measured steps.
+        steps: Most measured steps, once ``settle_s`` is over.
         seconds: Most seconds of measured steps.
         least_steps: Steps that are measured in any case.
+        settle_s: Seconds of steps that are measured in any case: rare stalls (collections, checkpoints) need time to
+            show, however fast the steps are.
         half_width: The share counts as known once half its interval is no wider (a fraction).
         full: Never end it.
         stacks: Sample Python stacks.
@@ -96,9 +99,20 @@ class Limits:
     steps: int = 500
     seconds: float = 60.0
     least_steps: int = 30
+    settle_s: float = 8.0
     half_width: float = 0.05
     full: bool = False
     stacks: bool = True
+
+
+def _only_makes_batches(kinds: set[int]) -> bool:
+    """Return whether spans are those of a loader worker.
+
+    A training without workers makes batches too, and before its first backward there may be hundreds of spans, of
+    collections while modules are imported; but it has begun to iterate by then.
+    """
+    loops = {int(kind) for kind in (Kind.ITER, Kind.NEXT, Kind.FORWARD)}
+    return int(Kind.BATCH) in kinds and not kinds & loops
 
 
 class Watcher:
@@ -113,11 +127,14 @@ class Watcher:
         say: Callable[[str], None],
         ranks: bool,
         stages: Sequence[Stage] = (),
+        link: bool = False,
+        at_stop: Callable[[], None] | None = None,
     ) -> None:
         """Follow ``child``, whose agents write below ``run``; ``say`` prints one line.
 
         Once enough is measured ``stages`` run one after the other, then the script is stopped; with
-        ``limits.full`` there are none.
+        ``limits.full`` there are none. With ``link`` several ranks measure the link between them before they stop;
+        where they do not, ``at_stop`` is called once nothing is timed any more.
         """
         self.run = run
         self.child = child
@@ -125,6 +142,8 @@ class Watcher:
         self.look_at = look_at
         self.say = say
         self.ranks = ranks
+        self.link = link
+        self.at_stop = at_stop
         self.stacks: list[Stacks] = []
         self.failures: list[Failure] = []
         self.stopped = False
@@ -165,8 +184,9 @@ class Watcher:
         look = self.look_at(self._records(), self.stacks)
         if look.trainer_pid is None:
             return
+        sampled = self._sampled  # where sampling ends now, ``look`` still counts the steps that were sampled
         self._sample(look)
-        if not self.limits.full and self._sampled and self._is_enough(look):
+        if not self.limits.full and sampled and self._is_enough(look):
             self._next_stage(look)
         elif time.monotonic() >= self._next_word and look.step_s:
             self._next_word = time.monotonic() + 5.0
@@ -186,7 +206,7 @@ class Watcher:
             if tail.trains is None and len(record.spans) > 200:
                 kinds = set(record.spans.kind.tolist())
                 tail.trains = bool(kinds & {int(Kind.OPTIMIZER), int(Kind.BACKWARD)})
-                if not tail.trains and int(Kind.BATCH) not in kinds:
+                if not tail.trains and not _only_makes_batches(kinds):
                     tail.trains = None  # not clear yet: only loader workers are let go
                 elif tail.trains and self._is_one_too_many(record):
                     tail.trains = False
@@ -241,10 +261,10 @@ class Watcher:
 
     def _is_enough(self, look: Look) -> bool:
         """Return whether the answer is known or a limit is reached."""
-        if look.timed >= self.limits.steps or look.timed_s >= self.limits.seconds:
+        if look.timed_s >= self.limits.seconds:
             return True
-        known = look.half_width <= self.limits.half_width
-        return look.timed >= self.limits.least_steps and known and look.timed_s >= _SETTLE_S
+        known = look.timed >= self.limits.least_steps and look.half_width <= self.limits.half_width
+        return look.timed_s >= self.limits.settle_s and (known or look.timed >= self.limits.steps)
 
     def _next_stage(self, look: Look) -> None:
         """Give the next order of the first stage that has one; after the last stage end the script."""
@@ -270,22 +290,30 @@ class Watcher:
 
     def _ask(self, look: Look) -> None:
         """Ask the agents to stop the script."""
-        if not self._give("stop", look):
+        link = {"link_s": _LINK_S} if self.link and self._has_ranks(look) else {}
+        if not self._give("stop", look, **link):
             self.limits = Limits(full=True)
             return
         self._asked_at = time.monotonic()
         self.stopped = True
         self.say(f"enough measured ({look.timed} steps); stopping the script as Ctrl-C would")
+        if self.at_stop is not None and not link:
+            with contextlib.suppress(OSError):  # whoever needs it then tries again, and says what went wrong
+                self.at_stop()
 
     def _give(self, do: str, look: Look, **details: Any) -> bool:
         """Give an order: due at once, or with several ranks after a step that none of them has reached yet."""
-        ahead = math.ceil(look.updates_per_s * 1.5) + 2 if self.ranks else 0
+        ahead = math.ceil(look.updates_per_s * 1.5) + 2 if self._has_ranks(look) else 0
         try:
             self._orders.give(do, look.updates + ahead, **details)
         except OSError as error:
             self.failures.append(Failure(collector=do, reason=f"the agents could not be asked: {error}"))
             return False
         return True
+
+    def _has_ranks(self, look: Look) -> bool:
+        """Return whether several processes train together: below a launcher, or started by the script itself."""
+        return self.ranks or look.pace.ranks > 1
 
     def _insist(self) -> None:
         """Repeat the request to a script that goes on: Ctrl-C once more, then SIGTERM, then SIGKILL."""

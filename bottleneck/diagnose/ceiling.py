@@ -26,14 +26,14 @@ RESOURCE: Mapping[str, str] = {
 _IT: Mapping[str, str] = {
     "input": "Without making and waiting for batches",
     "transfer": "Without copying batches to the device",
-    "logging": "Without logging",
+    "logging": "Without calls of loggers",
     "checkpoint": "Without checkpoints",
     "evaluation": "Without evaluating",
     "gc": "Without garbage collection",
     "sync": "Without the script's own waits for the device",
     "collectives": "Without exchanging gradients",
 }
-_NARROW = 0.20  # width of the interval: known within 10 points, which is what a share is promised to be
+_NARROW = 0.10  # width of the interval: within 5 points shares are alike (model.finding.ALIKE)
 _CLEAR = 0.10  # a cause that no phase shows is believed if taking it away gains what makes a bottleneck
 
 
@@ -72,19 +72,35 @@ def cost_of(measurements: Measurements, rule: BottleneckRule, raw: float | None)
     if found is None or found.interval is None:
         return None
     wait = measurements.number("input.wait_frac") or 0.0
-    if basis == "ceiling" and _says_nothing(found.interval, wait if resource == "input" else raw):
+    beside = _beside(measurements, resource, raw)
+    if basis == "ceiling" and _says_nothing(
+        found.interval, wait if resource == "input" else _less(raw, beside)
+    ):
         return None
     part = 1.0
     if resource == "input" and not rule.generic and raw is not None and wait > 0:
         part = min(1.0, raw / wait)
-    low, high = (min(1.0, max(0.0, part * end)) for end in found.interval)
+    low, high = (min(1.0, max(0.0, part * end) + beside) for end in found.interval)
     return Cost(
-        share=min(1.0, max(0.0, part * found.value)),
+        share=min(1.0, max(0.0, part * found.value) + beside),
         interval=(low, high),
         basis=basis,
         clear=found.interval[0] >= _CLEAR,
         text=_say(resource, found, measurements),
     )
+
+
+def _beside(measurements: Measurements, resource: str, raw: float | None) -> float:
+    """Return the share that the experiment left in place: logging that samples saw outside the calls it removes."""
+    timed = measurements.number("step.logging_frac")
+    if resource != "logging" or raw is None or timed is None:
+        return 0.0
+    return max(0.0, raw - timed)
+
+
+def _less(raw: float | None, beside: float) -> float | None:
+    """Return the part of a phase's share that was taken away."""
+    return None if raw is None else raw - beside
 
 
 def _says_nothing(interval: tuple[float, float], raw: float | None) -> bool:

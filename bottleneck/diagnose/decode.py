@@ -99,8 +99,12 @@ def _fields(kind: type) -> list[str]:
     """Return the names of all fields of a structure and of the structures inside it."""
     names: list[str] = []
     todo: list[Any] = [msgspec.inspect.type_info(kind)]
+    seen: set[type] = set()  # a structure may hold one of its own kind
     while todo:
         info = todo.pop()
+        if getattr(info, "cls", None) in seen:
+            continue
+        seen.update({info.cls} if hasattr(info, "cls") else ())
         for field in getattr(info, "fields", ()):
             names.append(field.encode_name)
             todo.append(field.type)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ..analyze.catalogue import CATALOGUE
-from ..model.finding import Evidence, Finding
+from ..model.finding import ALIKE, Evidence, Finding
 from ..model.measurement import Measurements
 from .ceiling import RESOURCE, Cost, cost_of, hides_nothing
 from .rule import BottleneckRule
@@ -24,12 +24,12 @@ def judge(measurements: Measurements, rules: Iterable[BottleneckRule]) -> tuple[
     """Return one finding per rule: those that fire first, the largest share of the step first.
 
     A finding that names a cause comes before the generic one of its family if it explains at least
-    half of it, and what needs repair comes before what is healthy. A rule that raises gives a
-    finding in state ``error`` and leaves the others alone.
+    half of it, and what needs repair comes before what is healthy. Of shares that are alike, one that taking the
+    cause away has shown comes first. A rule that raises gives a finding in state ``error`` and leaves the others alone.
     """
     judged = [(rule, _guarded(measurements, rule)) for rule in rules]
     judged.sort(key=lambda pair: _order(pair[0], pair[1]))
-    return tuple(finding for _, finding in _specific_first(judged))
+    return tuple(finding for _, finding in _measured_first(_specific_first(judged)))
 
 
 def _order(rule: BottleneckRule, finding: Finding) -> tuple[int, bool, float, str]:
@@ -48,6 +48,18 @@ def _specific_first(judged: Sequence[_Judged]) -> list[_Judged]:
                 ordered.remove(specific)
                 ordered.insert(ordered.index(generic), specific)
     return ordered
+
+
+def _measured_first(judged: list[_Judged]) -> list[_Judged]:
+    """Move the first finding with a measured ceiling to the top where the top's share is not measured, but alike."""
+    _, top = judged[0] if judged else (None, None)
+    if top is None or top.state != "fires" or top.share_basis == "ceiling":
+        return judged
+    for number, (rule, finding) in enumerate(judged):
+        alike = (finding.share or 0.0) >= (top.share or 0.0) - ALIKE
+        if finding.state == "fires" and not rule.healthy and finding.share_basis == "ceiling" and alike:
+            return [judged[number], *judged[:number], *judged[number + 1 :]]
+    return judged
 
 
 def _explains(pair: _Judged, generic: _Judged) -> bool:
@@ -86,6 +98,7 @@ def _judge_one(measurements: Measurements, rule: BottleneckRule) -> Finding:
         family=rule.family,
         state="silent",
         title=rule.title,
+        healthy=rule.healthy,
         evidence=_evidence(measurements, (*inputs, *rule.show, *_experiment(rule))),
         false_positives=rule.false_positives,
         sources=rule.sources,

@@ -8,7 +8,8 @@ from typing import Literal
 from .measurement import Unit
 
 State = Literal["fires", "silent", "unknown", "error"]
-Basis = Literal["trial", "ceiling", "simulation", "bracket", "phase", "literature", "unknown"]
+Basis = Literal["trial", "ceiling", "replay", "simulation", "bracket", "phase", "literature", "unknown"]
+ALIKE = 0.05  # shares within 5 points tell a reader the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ class Finding:
         family: The bottleneck's family.
         state: ``fires``, ``silent``, ``unknown`` (an input was not measured) or ``error``.
         title: The failing state in a few words.
+        healthy: It names the wanted limiter, rather than something to repair.
         severity: "minor", "major" or "critical" where it fires, else None.
         share: Fraction of the step that is lost to it, 0-1, or None where it does not fire.
         share_basis: Where the share comes from.
@@ -61,6 +63,7 @@ class Finding:
     family: str
     state: State
     title: str
+    healthy: bool = False
     severity: str | None = None
     share: float | None = None
     share_basis: Basis = "unknown"

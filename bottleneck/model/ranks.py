@@ -50,6 +50,8 @@ class RankDigest:
         step_s: Mean step.
         parts_s: Mean seconds per step by phase; they sum to ``step_s``.
         varies: Share of the variance of its own time that each phase explains.
+        passes_alike: Share of the variance of forward and backward that both have in common, 0-1: near one where
+            some batches are more work than others, near zero where the machine disturbs now one, now the other.
         heat_s: Its own time (step without communication) over the run, float32, shape (bins,).
         calls: Matched collectives by group.
         stride: One call in so many was kept.
@@ -57,6 +59,7 @@ class RankDigest:
         volume: Per operation and group: calls and bytes per step and exposed seconds per step.
         exchange: DDP's own timing: seconds exchanging and of that beside computing, samples.
         ddp: Settings of the largest DistributedDataParallel module, empty without one.
+        link: What it measured of the link between ranks, empty where it was not asked.
         exchanges: Gradient exchanges per step.
         micro_batches: Backward passes per step.
     """
@@ -78,11 +81,13 @@ class RankDigest:
     parts_s: Mapping[str, float]
     varies: Mapping[str, float]
     heat_s: npt.NDArray[np.float32]
+    passes_alike: float = 1.0
     calls: Mapping[str, Calls] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     volume: Mapping[tuple[str, str], tuple[float, float, float]] = field(default_factory=dict)
     exchange: tuple[float, float, int] = (0.0, 0.0, 0)
     ddp: Mapping[str, Any] = field(default_factory=dict)
+    link: Mapping[str, Any] = field(default_factory=dict)
     stride: int = 1
     exchanges: float = 0.0
     micro_batches: float = 0.0

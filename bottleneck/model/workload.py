@@ -45,7 +45,9 @@ class Feeding:
         workers: Worker processes; 0 makes batches in the loop.
         prefetch: Batches each worker may be ahead.
         in_order: Batches come in the order of the sampler.
-        persistent: Workers live on from one epoch to the next.
+        persistent: Workers live on from one epoch to the next that has the same loader.
+        renewed_frac: Part of the epochs whose loader is made anew: it starts workers of its own, whatever the one
+            before was told.
         blocked_frac: Part of the time to make a batch that needs no core.
         receive_s: Time the loop needs to take over a batch that is ready.
         batches: Batches in one step.
@@ -58,6 +60,7 @@ class Feeding:
     prefetch: int = 2
     in_order: bool = True
     persistent: bool = False
+    renewed_frac: float = 0.0
     blocked_frac: float = 0.0
     receive_s: float = 0.0
     batches: int = 1

@@ -38,6 +38,8 @@ _LOADER = Known(
         "in_order": ("in_order", None),
     },
 )
+# What a call has that does not say it, of settings that advice may turn off: nobody needs to write that.
+DEFAULTS: Mapping[str, Mapping[str, float]] = {"loader": {"persistent_workers": 0.0}}
 _DDP = Known(
     "DistributedDataParallel",
     {name: (name, None) for name in ("bucket_cap_mb", "gradient_as_bucket_view", "static_graph")},

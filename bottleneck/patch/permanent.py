@@ -11,7 +11,7 @@ from dataclasses import replace
 from ..model.overrides import OVERRIDES
 from ..model.trial import Change
 from .arguments import CallEdit, expected, set_arguments
-from .calls import ALSO_ELSEWHERE, SWITCH, Known, editable, find_call
+from .calls import ALSO_ELSEWHERE, DEFAULTS, SWITCH, Known, editable, find_call
 from .conflicts import companions, conflict, waiting
 from .lines import Lines, in_trainer, lines_to_add, literal
 from .result import Addition, Edit, Patch, Site
@@ -46,6 +46,13 @@ def make_permanent(
     for override, (mitigations, settings) in _merged(recipe).items():
         work.change(override, mitigations, settings, [one for one in known if one.override == override])
     return work.patch()
+
+
+def _to_write(override: str, settings: Mapping[str, float], sites: Sequence[Site]) -> Mapping[str, float]:
+    """Return ``settings`` without what every call has that does not say it, unless it was changed somewhere."""
+    changed = {name for site in sites for name in site.settings}
+    resting = DEFAULTS.get(override, {})
+    return {name: value for name, value in settings.items() if name in changed or resting.get(name) != value}
 
 
 def _by_place(sites: Iterable[Site]) -> list[Site]:
@@ -88,6 +95,8 @@ class _Work:
         sites: Sequence[Site],
     ) -> None:
         """Edit the calls at ``sites``, and say what is left of ``settings``."""
+        if settings and not (settings := _to_write(override, settings, sites)):
+            return
         todo = {
             name: settings.get(name, 1.0) for name in editable(override) if name in settings or name == SWITCH
         }

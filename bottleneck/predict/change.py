@@ -14,7 +14,8 @@ class Change:
         workers: Worker processes.
         prefetch: Batches each worker may be ahead.
         in_order: Batches come in the order of the sampler.
-        persistent: Workers live on from one epoch to the next.
+        persistent: Workers live on from one epoch to the next that has the same loader.
+        once: One loader serves all epochs.
         cpu_factor: Factor on the CPU time to make a batch.
         io_factor: Factor on the time making a batch is blocked.
         phases: (phase, factor) on the time of a phase in each step.
@@ -28,6 +29,7 @@ class Change:
     prefetch: int | None = None
     in_order: bool | None = None
     persistent: bool | None = None
+    once: bool | None = None
     cpu_factor: float = 1.0
     io_factor: float = 1.0
     phases: tuple[tuple[str, float], ...] = ()
@@ -59,6 +61,7 @@ def together(changes: Iterable[Change]) -> Change:
             prefetch=_larger(merged.prefetch, one.prefetch),
             in_order=_both(merged.in_order, one.in_order),
             persistent=_either(merged.persistent, one.persistent),
+            once=_either(merged.once, one.once),
             cpu_factor=merged.cpu_factor * one.cpu_factor,
             io_factor=merged.io_factor * one.io_factor,
             phases=_product(merged.phases, one.phases),

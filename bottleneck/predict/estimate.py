@@ -29,6 +29,7 @@ class Estimate:
         after_s: Likely mean step afterwards, in seconds; None where unknown or where steps keep their length.
         next_wall: The bottleneck that limits the step afterwards, where the model can tell.
         change: What was simulated; None where nothing was.
+        saved_s: What the run's operators saved when called again that way, negative where it took longer; else None.
     """
 
     speedup: Interval | None
@@ -36,6 +37,7 @@ class Estimate:
     after_s: float | None = None
     next_wall: str | None = None
     change: Change | None = None
+    saved_s: float | None = None
 
 
 UNKNOWN = Estimate(speedup=None, basis="unknown")
@@ -109,4 +111,4 @@ def _least(run: Simulator, change: Change) -> float:
     """Return the ratio that nothing done to the loader gets below; 0 for a change of the loop itself."""
     if change.phases or change.seldom or change.overlap or change.device_factor != 1:
         return 0.0
-    return run.ratio(Change(cpu_factor=0.0, io_factor=0.0, persistent=True))
+    return run.ratio(Change(cpu_factor=0.0, io_factor=0.0, persistent=True, once=True))

@@ -10,7 +10,9 @@ from .estimate import Estimate
 
 # Work of the loop that nothing overlaps: half as much of it costs half as much, also of what it costs beside its phase
 # (a writer's thread that takes the interpreter's lock, pages that the disk takes later).
-IN_LINE = frozenset({"logging", "checkpoint", "evaluation", "gc"})
+# Of the exchange between ranks a part is hidden beside backward, but takes cores from it and buckets to fill: half as
+# many exchanges spare half of that too.
+IN_LINE = frozenset({"logging", "checkpoint", "evaluation", "gc", "communication"})
 _LEAST_LEFT = 0.01  # of a step that stays whatever is removed: no prediction beyond a hundredfold
 _BY_PHASE = frozenset({"phase", "simulation", "bracket"})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import isnan, sqrt
 
 from ..model.finding import Basis, Interval
 from ..model.measurement import Measurements
@@ -51,6 +51,7 @@ class Question:
         published: What the literature reports, where it may be shown.
         fewer_steps: The change cuts the number of steps; the share of a step is no bound then.
         phases: Phases that the arguments were made of.
+        ends: The arguments at both ends of the intervals of what was called again.
         known: What taking the whole bottleneck away gained, where an experiment measured it.
     """
 
@@ -62,6 +63,7 @@ class Question:
     fewer_steps: bool = False
     known: Known | None = None
     phases: tuple[str, ...] = ()
+    ends: tuple[Arguments, Arguments] | None = None
 
 
 def estimate(model: str, question: Question) -> Estimate:
@@ -108,7 +110,8 @@ def _remove(question: Question) -> Estimate:
     """``seconds`` of the step, or a ``fraction`` of it, go away, ``low`` to ``high`` times.
 
     By replay where that gives the run as it was: what hides behind something else gains nothing. Else by Amdahl's
-    law. With ``persistent`` the replay lets workers live on; the seconds stand in where there is none.
+    law. With ``persistent`` the replay lets workers live on, with ``once`` those of one loader for all epochs; the
+    seconds stand in where there is none.
     """
     mean = question.measurements.number("step.mean_s")
     arguments = question.arguments
@@ -122,15 +125,35 @@ def _remove(question: Question) -> Estimate:
     saved = (seconds * low, seconds * (low + high) / 2, seconds * high)
     run = replayable(question.measurements)
     if run is not None and arguments.get("persistent") and run.workload.feeding is not None:
-        stays = Change(persistent=True)
+        stays = Change(persistent=True, once=bool(arguments.get("once")))
         return simulated(run, question.measurements, (stays, stays, stays))
-    if run is not None:
-        least, likely, most = (
-            shorter(run, question.bottleneck, one, question.phases) for one in sorted(saved)
-        )
-        if least is not None and likely is not None and most is not None:
-            return simulated(run, question.measurements, (least, likely, most))
-    return _less(question, mean, saved, "phase")
+    return _shortened(question, saved) or _less(question, mean, saved, "phase")
+
+
+def _shortened(question: Question, saved: tuple[float, ...]) -> Estimate | None:
+    """Return what a step ``saved`` (low, likely, high) seconds shorter gains; None where no simulation can tell."""
+    run = replayable(question.measurements)
+    if run is None:
+        return None
+    least, likely, most = (shorter(run, question.bottleneck, one, question.phases) for one in sorted(saved))
+    if least is None or likely is None or most is None:
+        return None
+    return simulated(run, question.measurements, (least, likely, most))
+
+
+def _again(question: Question) -> Estimate:
+    """The step without the ``seconds`` that this run's operators saved when they were called again another way.
+
+    The range is that of the measured savings; what hides behind something else gains nothing.
+    """
+    mean, seconds = question.measurements.number("step.mean_s"), question.arguments.get("seconds")
+    if mean is None or seconds is None:
+        return UNKNOWN
+    ends = [end.get("seconds") for end in question.ends or ()]
+    saved = tuple(sorted([seconds, *(end for end in ends if end is not None)]))
+    three = (saved[0], seconds, saved[-1])
+    found = _shortened(question, three) or _less(question, mean, three, "replay")
+    return replace(found, basis="replay", saved_s=seconds)
 
 
 def _amortise(question: Question) -> Estimate:
@@ -144,6 +167,8 @@ def _amortise(question: Question) -> Estimate:
     if run is not None and change is not None:
         return simulated(run, question.measurements, (change, change, change))
     saved = seconds / interval * (1 - 1 / times)
+    if isnan(saved):  # 0 times infinity: a factor beyond what floats hold
+        return UNKNOWN
     return _less(question, mean, (saved, saved, saved), "phase")
 
 
@@ -244,7 +269,10 @@ MODELS: Mapping[str, Model] = {
     "loader": Model(
         _loader, frozenset({"workers"}), frozenset({"cpu_factor", "io_factor", "prefetch", "persistent"})
     ),
-    "remove": Model(_remove, frozenset(), frozenset({"seconds", "fraction", "low", "high", "persistent"})),
+    "remove": Model(
+        _remove, frozenset(), frozenset({"seconds", "fraction", "low", "high", "persistent", "once"})
+    ),
+    "again": Model(_again, frozenset({"seconds"})),
     "amortise": Model(_amortise, frozenset({"seconds", "interval", "times"})),
     "literature": Model(_literature),
     "none": Model(_none),

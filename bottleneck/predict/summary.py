@@ -48,6 +48,7 @@ def summarised(measurements: Measurements) -> Workload | None:
         workers=min(int(workers), MAX_WORKERS),
         prefetch=max(1, int(number("input.prefetch_factor") or _PREFETCH)),
         persistent=bool(number("input.persistent_workers")),
+        renewed_frac=number("input.renewed_frac") or 0.0,
         blocked_frac=io / batch,
         receive_s=(number("input.receive_s") or 0.0) if workers else 0.0,
         batches=max(1, round(number("step.micro_batches") or 1.0)),

@@ -76,7 +76,7 @@ def _taken_away(run: Simulator) -> dict[str, Change]:
         found |= {"compute": Change(device_factor=0.0), "host_overhead": issuing}
         found.pop("optimizer", None)
     if run.workload.feeding is not None:
-        found["dataloader"] = Change(cpu_factor=0.0, io_factor=0.0, persistent=True)
+        found["dataloader"] = Change(cpu_factor=0.0, io_factor=0.0, persistent=True, once=True)
     return found
 
 

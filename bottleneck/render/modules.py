@@ -77,6 +77,7 @@ def _operator(row: Mapping[str, Any], limits: Limits) -> list[str]:
         line(row.get("operator", ""), limits.title),
         line(row.get("shapes", ""), limits.title),
         line(row.get("phase", ""), 20),
+        line(row.get("source", ""), limits.title),
         units.count(number.get("calls", 0.0)),
         view.duration(number.get("seconds", 0.0)),
         f"{number.get('flops_per_s', 0.0):.3g}",

@@ -65,6 +65,7 @@ STATES: Mapping[str, str] = {"bottleneck": "Bottleneck", "healthy": "Healthy", "
 BASES: Mapping[str, tuple[str, str]] = {
     "trial": ("proved by trial", "measured by a trial: the script ran with and without it"),
     "ceiling": ("measured limit", "measured on this run with the resource taken away"),
+    "replay": ("timed again", "this run's operators called again on this machine, as they were and changed"),
     "simulation": ("simulated", "simulated from this run's measured times"),
     "bracket": ("bracketed", "between two limits that follow from this run's measured times"),
     "phase": ("phase share", "from the share of the phase alone, as if nothing else would take its place"),

@@ -1,4 +1,4 @@
-"""Reads what a deep window left in the run folder: counted steps and operators of each rank, and the roofline."""
+"""Reads what a deep window left in the run folder: each rank's operators, what was called again, the roofline."""
 
 from __future__ import annotations
 
@@ -15,17 +15,25 @@ _MAX_RANKS = 64
 
 
 def load_deep(folder: Path, failures: list[Failure]) -> dict[int, Mapping[str, Any]]:
-    """Return by process id what each rank's window found, under ``operators`` what its trace holds."""
+    """Return by process id what each rank's window found.
+
+    Under ``operators`` is what its trace holds, under ``replay`` the times of what was called again afterwards.
+    """
     found: dict[int, Mapping[str, Any]] = {}
     for path in sorted((folder / "deep").glob("deep-*.json"))[:_MAX_RANKS]:
         pid = path.stem.rpartition("-")[2]
         told = _mapping(path, failures)
         if told is None or not pid.isdecimal():
             continue
-        operators = path.with_name(f"operators-{pid}.json")
-        traced = _mapping(operators, failures) if operators.is_file() else None
-        found[int(pid)] = {**told, "operators": traced or {}}
+        beside = {name: _beside(path, f"{name}-{pid}.json", failures) for name in ("operators", "replay")}
+        found[int(pid)] = {**told, **beside}
     return found
+
+
+def _beside(path: Path, name: str, failures: list[Failure]) -> Mapping[str, Any]:
+    """Return the mapping in a file beside ``path``, empty where there is none."""
+    other = path.with_name(name)
+    return (_mapping(other, failures) or {}) if other.is_file() else {}
 
 
 def load_roofline(folder: Path, failures: list[Failure]) -> Mapping[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,12 +46,11 @@ def read_trials(run: Path) -> tuple[Trial, ...]:
 
 def load_trials(run: Path, failures: list[Failure]) -> tuple[Trial, ...]:
     """Return the trials kept in ``run``; a damaged file becomes a failure, as the run itself is readable."""
-    with contextlib.suppress(FileNotFoundError):
-        try:
-            return read_trials(run)
-        except RecordError as error:
-            failures.append(Failure(collector="trials", reason=str(error)))
-    return ()
+    try:
+        return read_trials(run)
+    except RecordError as error:
+        failures.append(Failure(collector="trials", reason=str(error)))
+        return ()
 
 
 def _plain(trial: Trial) -> Any:

@@ -26,6 +26,12 @@ HEAD = """
     from torch import nn
     from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+    def rest(seconds):  # as long as told: a machine may wake a sleeper half a millisecond late
+        until = time.perf_counter() + seconds
+        time.sleep(max(0.0, seconds - 0.001))
+        while time.perf_counter() < until:
+            pass
+
     class Items(Dataset):
         def __init__(self, n=100_000, s=0.0):
             self.n, self.s = n, s
@@ -33,7 +39,7 @@ HEAD = """
             return self.n
         def __getitem__(self, i):
             if self.s:
-                time.sleep(self.s)
+                rest(self.s)
             return torch.full((8,), float(i)), i % 3
 
     torch.set_num_threads(1)
@@ -70,6 +76,16 @@ class Ran:
         marks = marks.where(np.array([marks.names[n] == arm for n in marks.name], dtype=bool))
         each = (marks.end_ns - marks.start_ns) / 1e6 / marks.b
         return each[marks.a == 0].tolist(), each[marks.a == 1].tolist()
+
+    def waits_ms(self, arm: str) -> list[float]:
+        """Return the milliseconds per step that the blocks as is waited for batches, as recorded."""
+        marks, waits = self.record.spans.of(Kind.MARK), self.record.spans.of(Kind.NEXT)
+        marks = marks.where(
+            np.array([marks.names[n] == arm for n in marks.name], dtype=bool) & (marks.a == 0)
+        )
+        lasted, middle = (waits.end_ns - waits.start_ns) / 1e6, (waits.start_ns + waits.end_ns) // 2
+        blocks = zip(marks.start_ns, marks.end_ns, marks.b, strict=True)
+        return [float(lasted[(start <= middle) & (middle < end)].sum() / n) for start, end, n in blocks]
 
     def trouble(self) -> str:
         """Return what went wrong on our side."""
@@ -133,11 +149,11 @@ def run(folder: Path, script: str, orders: Sequence[dict[str, Any]], **variables
         check=False,
         start_new_session=True,
     )
-    return Ran(done.returncode, done.stdout, done.stderr, out, record_of(out))
+    return Ran(done.returncode, done.stdout, done.stderr, out, record_of(out, done.stderr))
 
 
-def record_of(out: Path) -> ProcessRecord:
-    """Return the record of the training process."""
+def record_of(out: Path, said: str = "") -> ProcessRecord:
+    """Return the record of the training process; ``said`` is shown where there is none."""
     found = []
     for path in out.glob("p*-*"):
         tail = TraceTail(path)
@@ -145,5 +161,5 @@ def record_of(out: Path) -> ProcessRecord:
         record = tail.record()
         if len(record.spans.of(Kind.OPTIMIZER)):
             found.append(record)
-    (one,) = found
-    return one
+    assert len(found) == 1, said
+    return found[0]

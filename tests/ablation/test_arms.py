@@ -10,22 +10,24 @@ from trainbottleneck.model.span import Kind
 
 from .runs import Ran, in_turn, order, run
 
-# Every part sleeps, so that a busy machine changes no ratio.
+pytestmark = pytest.mark.timing
+
+# Every part rests, so that a busy machine changes no ratio.
 ALL = """
     class Sleepy:
         def __getstate__(self):
-            time.sleep(0.006)
+            rest(0.006)
             return {}
 
     class Handler(logging.Handler):
         def emit(self, record):
-            time.sleep(0.004)
+            rest(0.004)
 
     log = logging.getLogger("script")
     log.addHandler(Handler())
     log.propagate = False
     gc.freeze()  # else a collection takes longer than the step
-    gc.callbacks.append(lambda phase, info: time.sleep(0.005) if phase == "start" and info["generation"] == 2 else None)
+    gc.callbacks.append(lambda phase, info: rest(0.005) if phase == "start" and info["generation"] == 2 else None)
     held_out = DataLoader(Items(40), batch_size=4)
     state = {"model": model.state_dict(), "sleepy": Sleepy()}
     n = 0
@@ -40,7 +42,7 @@ ALL = """
             with torch.no_grad():
                 for a, b in held_out:
                     model(a)
-                    time.sleep(0.004)
+                    rest(0.004)
             model.train()
 """
 PARTS_MS = {"input": 8.0, "logging": 4.0, "checkpoint": 6.0, "gc": 5.0, "evaluation": 9 * 4 / 5}
@@ -92,8 +94,9 @@ def test_a_phase_that_is_slowed_makes_the_step_longer_by_as_much(every: Ran, pha
 
 def test_the_loader_alone_is_as_fast_as_its_batches_are_made(every: Ran) -> None:
     assert every.ended("loader_alone")["state"] == "done"
-    asis, alone = every.step_ms("loader_alone")
-    assert asis == [] and alone == [pytest.approx(8.0, rel=0.2)]
+    asis, (alone,) = every.step_ms("loader_alone")
+    # A batch sleeps for 8 ms. One measurement: on a busy machine it may take half as long again, but hardly twice.
+    assert asis == [] and 7.9 < alone < 16.0
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,7 @@ EPOCHS = """
         for x, y in loader:
             assert x.shape == (4, 8)
             step(x, y)
-            time.sleep(0.003)
+            rest(0.003)
             batches += 1
         print(batches, flush=True)
 """
@@ -151,7 +154,7 @@ STREAM = """
     class Stream(IterableDataset):
         def __iter__(self):
             for i in range(10_000):
-                time.sleep(0.002)
+                rest(0.002)
                 yield torch.full((8,), float(i)), i % 3
 
     def fetched(loader):  # a generator around a loader, one batch ahead
@@ -165,7 +168,7 @@ STREAM = """
         batch = {"x": batch[0], "y": batch[1], "names": ["a", "b"]}
         x, y = batch.pop("x"), batch.pop("y")
         step(x, y)
-        time.sleep(0.004)
+        rest(0.004)
 """
 
 
@@ -173,4 +176,6 @@ def test_a_stream_stands_still_while_batches_are_replayed(tmp_path: Path) -> Non
     ran = run(tmp_path, STREAM, in_turn(order("input", wash=5, block=5, pairs=3)))
     assert ran.ended("input")["state"] == "done"
     asis, without = ran.step_ms("input")
-    assert abs(min(asis) - min(without) - 8) < 0.1 * min(asis)
+    rests = [step - wait for step, wait in zip(asis, ran.waits_ms("input"), strict=True)]
+    assert min(ran.waits_ms("input")) > 8  # four items of 2 ms, and making a batch of them
+    assert abs(min(rests) - min(without)) < 0.1 * min(asis)

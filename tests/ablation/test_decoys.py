@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.timing
+
 HEAD = """
     import time, torch
     from torch import nn

@@ -15,11 +15,13 @@ from trainbottleneck.agent.hooks import Hooks
 
 from .runs import in_turn, order, run
 
+pytestmark = pytest.mark.timing
+
 META = """
     copy = torch.Tensor.to
     def slow_copy(tensor, *args, **kwargs):
         if tensor.device.type == "cpu":
-            time.sleep(0.005)
+            rest(0.005)
         return copy(tensor, *args, **kwargs)
     torch.Tensor.to = slow_copy
     model = nn.Linear(8, 3, device="meta")
@@ -27,7 +29,7 @@ META = """
     for x, y in DataLoader(Items(), batch_size=4):
         x, y = x.to("meta"), y.to("meta", non_blocking=True)
         step(x, y)
-        time.sleep(0.004)
+        rest(0.004)
 """
 
 

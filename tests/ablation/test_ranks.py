@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from loops.measured import two_ranks
 from trainbottleneck.collect import boot
 from trainbottleneck.store import TraceTail
 
 from .runs import TIMEOUT_S, Ran, in_turn, order, write
+
+pytestmark = pytest.mark.timing
 
 SCRIPT = """
     import torch.distributed as dist
@@ -24,7 +26,7 @@ SCRIPT = """
     ddp = nn.parallel.DistributedDataParallel(model)
 
     def slow(state, bucket):
-        time.sleep(0.01)
+        rest(0.01)
         done = torch.futures.Future()
         done.set_result(bucket.buffer())
         return done
@@ -40,7 +42,7 @@ SCRIPT = """
                 optimizer.zero_grad()
                 nn.functional.cross_entropy(ddp(x), y).backward()
                 optimizer.step()
-                time.sleep(0.004)
+                rest(0.004)
                 count += 1
             assert count == 12
     except KeyboardInterrupt:
@@ -59,26 +61,9 @@ def test_gradients_are_exchanged_again_after_blocks_without(tmp_path: Path) -> N
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    shared = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(made), "WORLD_SIZE": "2"}
-    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "train.py"],
-            cwd=work,
-            env={**shared, "RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        said = [rank.communicate(timeout=TIMEOUT_S) for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()
-    assert [out for out, _ in said] == ["ended together\n"] * 2, said
+    meet = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    ranks = two_ranks([sys.executable, "train.py"], work, TIMEOUT_S, PYTHONPATH=str(made), **meet)
+    assert [rank.out for rank in ranks] == ["ended together\n"] * 2, ranks
     found = []
     for path in out.glob("p*-*"):
         tail = TraceTail(path)

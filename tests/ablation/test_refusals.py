@@ -8,6 +8,8 @@ import pytest
 
 from .runs import in_turn, order, run
 
+pytestmark = pytest.mark.timing
+
 LOOPS = """
     class Graph:
         __slots__ = ("x", "y")
@@ -76,6 +78,21 @@ def test_a_loop_that_works_differently_without_a_resource_is_invalid(tmp_path: P
     told = ran.ended("input")
     assert told["state"] == "invalid"
     assert told["reason"].startswith("forward passes per step: 1 as is, ")
+
+
+def test_batches_of_many_objects_are_too_dear_to_hand_out_again(tmp_path: Path) -> None:
+    script = """
+    def with_objects(samples):
+        x, y = torch.utils.data.default_collate(samples)
+        return x, y, [[{"box": [n, n]} for n in range(50)] for _ in range(100)]
+    for x, y, objects in DataLoader(Items(), batch_size=4, collate_fn=with_objects):
+        step(x, y)
+        time.sleep(0.005)
+    """
+    ran = run(tmp_path, script, in_turn(order("input", wash=5)))
+    told = ran.ended("input")
+    assert told["state"] == "invalid"
+    assert told["reason"].startswith("batches of many Python objects are dear to hand out again")
 
 
 RAISES = """

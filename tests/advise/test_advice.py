@@ -73,12 +73,12 @@ def mitigation(**changes: str) -> MitigationRule:
     return parse_mitigation(FILE.format(**{**DEFAULTS, **changes}), f"{changes.get('id', 'm')}.yaml")
 
 
-def fires(bottleneck: str, share: float) -> Finding:
+def fires(bottleneck: str, share: float, healthy: bool = False) -> Finding:
     """Return a firing finding."""
-    family = FAMILY_OF[bottleneck]
     return Finding(
-        rule=bottleneck, bottleneck=bottleneck, family=family, state="fires", title="T", share=share
-    )
+        rule=bottleneck, bottleneck=bottleneck, family=FAMILY_OF[bottleneck], state="fires", title="T",
+        share=share, healthy=healthy,
+    )  # fmt: skip
 
 
 CHECKPOINT = fires("checkpoint", 0.4)
@@ -230,7 +230,7 @@ def test_what_repairs_comes_before_what_does_less_work() -> None:
         mitigation(id="repair", arguments="seconds: 0.01"),
         mitigation(id="unpriced", model="none", arguments=""),
     ]
-    advice, _ = advise([CHECKPOINT, fires("compute", 0.9)], measurements(GIVEN), rules)
+    advice, _ = advise([CHECKPOINT, fires("compute", 0.9, healthy=True)], measurements(GIVEN), rules)
     assert [one.id for one in advice] == ["repair", "unpriced", "less"]
 
 
@@ -251,7 +251,7 @@ def test_a_healthy_run_is_offered_only_less_work() -> None:
             id="less", addresses="compute", kind="algorithmic", taxonomy=PATH, model="none", arguments=""
         ),
     ]
-    (advice,), rejected = advise([fires("compute", 0.9)], measurements(GIVEN), rules)
+    (advice,), rejected = advise([fires("compute", 0.9, healthy=True)], measurements(GIVEN), rules)
     assert advice.id == "less"
     assert rejected == ()
     assert advice.taxonomy == {

@@ -60,6 +60,23 @@ TABLE = (
         },
     ),
     Row(
+        "image",
+        "dataloader",
+        "short epochs, each of which makes its loader anew",
+        ("loader_once", "offline_preprocess", "gpu_augmentation"),
+        {"data_wait": 0.09},
+        {
+            "input.persistent_workers": 1,
+            "input.epochs": 5,
+            "input.steps_per_epoch": 60,
+            "input.epoch_gap_s": 5.0,
+            "input.epoch_gap_frac": 0.26,
+            "input.renewed_frac": 1,
+            "input.starved_frac": 0.02,
+            "device.utilisation_frac": 0.6,
+        },
+    ),
+    Row(
         "rl",
         "dataloader",
         "environments step one after the other while the policy waits",
@@ -166,6 +183,7 @@ TABLE = (
         {
             "device.placed": 1,
             "device.bandwidth_frac": 0.5,
+            "device.avoidable_frac": 0.5,
             "device.maths_frac": 0.3,
             "device.overhead_frac": 0.05,
         },
@@ -317,7 +335,7 @@ TABLE = (
         {"logging.calls": 3},
     ),
 )
-NAMES = [f"{row.run}, {row.bottleneck}" for row in TABLE]
+NAMES = [f"{row.run}, {row.bottleneck}: {row.story}" for row in TABLE]
 
 
 def found(row: Row, given: Measurements) -> tuple[Finding, ...]:

@@ -45,8 +45,44 @@ def test_a_tenth_of_the_step_makes_a_bottleneck(share: float, state: str) -> Non
     assert verdict.result == "OK"
 
 
+@pytest.mark.parametrize(
+    ("low", "raw", "basis", "state"),
+    [
+        (0.09, 0.05, "ceiling", "healthy"),
+        (0.10, 0.05, "ceiling", "bottleneck"),  # blocks without it leave no doubt
+        (0.09, 0.10, "ceiling", "bottleneck"),  # the phases say the same
+        (0.09, 0.05, "bracket", "bottleneck"),
+    ],
+)
+def test_what_only_noise_may_have_lifted_over_the_limit_is_no_bottleneck(
+    low: float, raw: float, basis: str, state: str
+) -> None:
+    found = fires("dataloader", 0.127, share_interval=(low, 0.163), share_basis=basis, raw_share=raw)
+    verdict = conclude([found, fires("compute", 0.6, healthy=True)], measurements(STEPS), [])
+    assert verdict.state == state
+    assert ("Not to be told from noise: title of dataloader, 9 % to 16 %." in verdict.headline) == (
+        state == "healthy"
+    )
+
+
+def test_other_experiments_hand_out_nothing_again_and_are_believed() -> None:
+    found = fires("checkpoint", 0.16, share_interval=(0.09, 0.2), share_basis="ceiling", raw_share=0.09)
+    assert conclude([found], measurements(STEPS), []).bottleneck == "checkpoint"
+
+
+def test_one_that_noise_may_have_lifted_does_not_hide_another() -> None:
+    doubtful = fires("dataloader", 0.127, share_interval=(0.09, 0.163), share_basis="ceiling", raw_share=0.05)
+    verdict = conclude([doubtful, fires("logging", 0.11)], measurements(STEPS), [])
+    assert (verdict.state, verdict.bottleneck) == ("bottleneck", "logging")
+
+
+def test_memory_that_limits_without_waste_is_a_wanted_limit_too() -> None:
+    verdict = conclude([fires("memory_bandwidth", 0.7, healthy=True)], measurements(STEPS), [])
+    assert (verdict.state, verdict.bottleneck) == ("healthy", "memory_bandwidth")
+
+
 def test_the_arithmetic_is_the_wanted_limit() -> None:
-    verdict = conclude([fires("gc", 0.05), fires("compute", 0.9)], measurements(STEPS), [])
+    verdict = conclude([fires("gc", 0.05), fires("compute", 0.9, healthy=True)], measurements(STEPS), [])
     assert (verdict.state, verdict.bottleneck, verdict.family) == ("healthy", "compute", "device")
     assert "only doing less work" in verdict.headline
     assert "title of gc, 5 %" in verdict.headline

@@ -17,7 +17,8 @@ Values = Mapping[str, float]
 _STALLS = ("data_wait", "checkpoint", "evaluation", "logging", "gc")
 _QUIET = {  # what no typical run suffers from unless a test says so
     "ddp.world": 1, "model.double": 0, "model.convolutions": 0, "model.recurrent": 0, "model.attention": 0,
-    "amp.scaler": 0, "optimizer.fused": 0, "optimizer.foreach_off": 0, "step.count": 300, "step.micro_batches": 1,
+    "amp.scaler": 0, "optimizer.fused": 0, "optimizer.can_fuse": 1, "optimizer.foreach_off": 0,
+    "step.count": 300, "step.micro_batches": 1,
     "compile.used": 0, "compile.frames": 0, "compile.late": 0, "compile.late_frac": 0, "compile.run_frac": 0,
     "run.complete": 0, "checkpoint.count": 0, "evaluation.count": 0, "logging.calls": 0.02,
     "gc.collections": 0.001, "gc.full_frac": 0.2, "device.placed": 0,
@@ -28,7 +29,7 @@ _QUIET = {  # what no typical run suffers from unless a test says so
 _LOADER = {  # a map-style loader that keeps up
     "input.loaders": 1, "input.iterable": 0, "input.prefetch_factor": 2, "input.pin_memory": 1,
     "input.persistent_workers": 1, "input.starved_frac": 0, "input.worker_busy_frac": 0.6, "input.epochs": 1,
-    "input.epoch_gap_frac": 0, "input.receive_s": 0.0005, "input.batch_queued_s": 0,
+    "input.epoch_gap_frac": 0, "input.renewed_frac": 0, "input.receive_s": 0.0005, "input.batch_queued_s": 0,
 }  # fmt: skip
 
 FACTS: Mapping[str, Values] = {
@@ -111,4 +112,8 @@ def typical(run: str, phases: Values, facts: Values) -> Measurements:
     found["host.node_s"] = model / given["host.backward_nodes"]
     found["host.tiny_node_s"] = given["host.dispatch_s"] / given["host.backward_nodes"]
     found["optimizer.tensor_s"] = seconds["optimizer"] / given["optimizer.tensors"]
+    # Nothing was called again after the training, as with --no-experiments.
+    found |= {
+        f"replay.{change}_covered_frac": 0.0 for change in ("bf16", "channels_last", "aligned", "batch")
+    }
     return measurements({**found, **given})

@@ -235,6 +235,18 @@ def test_a_forward_without_gradients_now_and_then_in_training_mode_is_part_of_th
     assert evaluated(loop.timeline()) == (0, 0.0)
 
 
+@pytest.mark.parametrize("agent", ["one in training mode", "one that never trains itself"])
+def test_rollouts_of_reinforcement_learning_are_no_evaluation(agent: str) -> None:
+    loop = Loop()
+    mode = {"train": True} if agent == "one in training mode" else {"train": False, "name": "Policy"}
+    for number in range(60):
+        if number % 20 == 0:
+            for _ in range(30):
+                loop.forward(0.001, grad=False, **mode)
+        loop.forward().backward().step()
+    assert evaluated(loop.timeline()) == (0, 0.0)
+
+
 def test_sanity_validation_before_the_first_step_is_part_of_no_step() -> None:
     loop = Loop().validate(2).other(0.5)
     begun = loop.now

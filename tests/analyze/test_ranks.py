@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from trainbottleneck.analyze.ranks.exchange import stride_for
 from trainbottleneck.analyze.ranks.roster import call
 from trainbottleneck.analyze.ranks.survey import compare
 from trainbottleneck.diagnosis import diagnose
-from trainbottleneck.model.record import ProcessRecord
+from trainbottleneck.model.record import Event, ProcessRecord
 from trainbottleneck.model.report import Report
 from trainbottleneck.model.span import Flag, Kind
 from trainbottleneck.store import load
@@ -272,6 +273,20 @@ def test_missing_idle_and_dead_ranks_are_named_and_the_rest_is_diagnosed() -> No
     assert "Rank 5 started but took no step." in told
     assert "Rank 4 ended after 39 steps" in told
     assert report.verdict.state != "insufficient"
+
+
+def test_a_rank_that_broke_off_is_named_though_its_peers_fell_in_the_same_step() -> None:
+    records = ranks(3, lambda rank, step: 0.02)
+    orderly = [
+        replace(record, events=(*record.events, Event(kind="exit", time_ns=0, data={})))
+        for record in records
+        if record.rank != 1
+    ]
+    report = judged([*orderly, records[1]])
+    told = " ".join(report.verdict.reasons)
+    assert "Rank 1 broke off after 99 steps, as by a crash or a kill" in told
+    assert report.ranks[1]["note"] == "ended early"
+    assert not [reason for reason in judged(records).verdict.reasons if "broke off" in reason]  # all killed
 
 
 def test_attempts_of_an_elastic_launcher_are_kept_apart() -> None:

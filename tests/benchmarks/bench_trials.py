@@ -1,47 +1,16 @@
-"""How right trials are: equal runs, causes whose fix is an override against the script fixed by hand, and what tune
-reaches. ``PARTS=equal,examples,cost`` chooses, ``EXAMPLES=gc,storage`` too; ``EQUAL=20`` sets how many equal trials.
+"""How right trials are where nothing changes: equal runs, and overrides that find nothing to change.
+
+``PARTS=equal,cost`` chooses; ``EQUAL=20`` sets how many equal trials, ``COST_PAIRS=8`` how many pairs. Trials of real
+fixes against scripts fixed by hand are part of the gauntlet (``make gauntlet STAGES=diagnose,truth,prove``).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "planted"))
-
-# Examples whose fix is a setting that an override can make, and the advice that names it.
-OVERRIDES = {
-    "dataloader": "dl_persistent_workers",
-    "storage": "dl_workers",
-    "optimizer": "fused_optimizer",
-    "gc": "gc_freeze",
-    "compilation": "compile_dynamic_shapes",
-}
-_BUDGET = "6m"
-
-
-def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in ``folder``."""
-    return subprocess.run(
-        [sys.executable, "-m", "trainbottleneck", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def report_of(folder: Path) -> dict[str, Any]:
-    """Return the report in ``folder``."""
-    found: dict[str, Any] = json.loads((folder / "run" / "report.json").read_text(encoding="utf-8"))
-    return found
 
 
 def equal(number: int) -> None:
@@ -71,54 +40,6 @@ def equal(number: int) -> None:
         )
     print(f"{number} trials of equal runs: {states}, {pairs / number:.1f} pairs each")
     print(f"speedups between {min(speedups):.3f} and {max(speedups):.3f}")
-
-
-def examples() -> None:
-    """Print, for each example whose fix is an override, what the trial measured beside the fixed script."""
-    from bench_accuracy import endless
-    from measure_gain import measure
-
-    wanted = os.environ.get("EXAMPLES")
-    print("| example | advice | predicted | trial | losses | fixed script | trial over fixed |")
-    print("|---|---|---|---|---|---|---|", flush=True)
-    errors = []
-    for name, advice in OVERRIDES.items():
-        if wanted is not None and name not in wanted.split(","):
-            continue
-        folder = ROOT / "examples" / name
-        with tempfile.TemporaryDirectory() as work:
-            where = Path(work)
-            options = ["--no-experiments", "--quiet", "-o", "run", str(folder / "train.py"), *endless(folder)]
-            done = command(where, "diagnose", *options)
-            tried = command(where, "prove", "run", "--only", advice, "--budget", _BUDGET)
-            report = report_of(where)
-            said = (done.stderr + tried.stderr).strip().splitlines()[-1:]
-        truth = measure(folder, 3, 60, 20)
-        errors += row(name, advice, report, truth, said)
-    if errors:
-        print(f"\npredicted against measured: median error {statistics.median(errors):.0%} of {len(errors)}")
-
-
-def row(
-    name: str, advice: str, report: dict[str, Any], truth: dict[str, Any], said: list[str]
-) -> list[float]:
-    """Print one row; return the error of the prediction, where there was one."""
-    entry = next((one for one in report["mitigations"] if one["id"] == advice), None)
-    fixed = truth["train"]["mean_s"] / truth["fixed"]["mean_s"]
-    if entry is None or entry["trial"] is None or entry["trial"]["speedup"] is None:
-        reason = entry["trial"]["reason"] if entry and entry["trial"] else " ".join(said)
-        print(f"| {name} | {advice} | - | {reason} | - | {fixed:.2f}x | - |", flush=True)
-        return []
-    trial, predicted = entry["trial"], entry["predicted"]
-    found = trial["speedup"]
-    interval = f"{found['low']:.2f} to {found['high']:.2f}, {trial['pairs']} pairs"
-    print(
-        f"| {name} | {advice} | {'-' if predicted is None else format(predicted['likely'], '.2f') + 'x'} "
-        f"| {trial['state']} {found['likely']:.2f}x ({interval}) "
-        f"| {(trial['losses'] or {}).get('relation', '-')} | {fixed:.2f}x | {found['likely'] / fixed:.2f} |",
-        flush=True,
-    )
-    return [] if predicted is None else [abs(predicted["likely"] / found["likely"] - 1)]
 
 
 def cost() -> None:
@@ -161,11 +82,9 @@ def cost() -> None:
 
 def main() -> None:
     """Run the parts chosen."""
-    parts = os.environ.get("PARTS", "equal,examples,cost").split(",")
+    parts = os.environ.get("PARTS", "equal,cost").split(",")
     if "equal" in parts:
         equal(int(os.environ.get("EQUAL", "20")))
-    if "examples" in parts:
-        examples()
     if "cost" in parts:
         cost()
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("hooks", "overhead", "startup", "record", "rules", "accuracy", "ranks", "trials")
+NAMES = ("hooks", "overhead", "gloo", "startup", "record", "rules", "ranks", "handover", "trials")
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ from trainbottleneck.errors import RecordError
 from trainbottleneck.model.record import SystemSample
 from trainbottleneck.store.samples import NAME, SampleLog, encode, halve, load_samples
 
+pytestmark = pytest.mark.timing
+
 
 def sample(time_ns: int, processes: int = 1) -> SystemSample:
     readings = {"cpu_s": 0.25, "rss_bytes": 1e6}

@@ -29,6 +29,8 @@ from trainbottleneck.collect.stacks import (
 from trainbottleneck.errors import RecordError
 from trainbottleneck.model.record import StackCount, Stacks
 
+pytestmark = pytest.mark.timing
+
 Start = Callable[..., subprocess.Popen[str]]
 PYSPY, WHY = find_pyspy()
 pyspy = pytest.mark.skipif(PYSPY is None, reason=WHY)

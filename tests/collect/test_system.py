@@ -26,7 +26,7 @@ MACHINE = {
     "mem_used_bytes", "swap_in_bytes", "swap_out_bytes", "disk_read_bytes", "disk_write_bytes", "net_bytes",
 }  # fmt: skip
 PROCESS = {
-    "cpu_s", "rss_bytes", "minor_faults", "major_faults", "read_bytes", "rchar_bytes", "write_bytes",
+    "cpu_s", "ended_cpu_s", "rss_bytes", "minor_faults", "major_faults", "read_bytes", "rchar_bytes", "write_bytes",
     "voluntary_switches", "involuntary_switches", "threads", "run_queue_s", "ppid",
 }  # fmt: skip
 

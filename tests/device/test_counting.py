@@ -13,6 +13,8 @@ from torch.nn import functional as F  # noqa: E402
 from trainbottleneck.agent.counting import Counting  # noqa: E402
 from trainbottleneck.agent.modules import Place  # noqa: E402
 
+PHASES = ("forward", "again", "backward")
+
 
 def count(work: Callable[[], Any], model: nn.Module | None = None) -> Counting:
     """Return the mode after ``work()`` ran under it once."""
@@ -40,6 +42,30 @@ def total(mode: Counting, what: str, name: str | None = None) -> int:
 def test_a_linear_layer_costs_two_flops_for_each_multiply_add_forward_and_twice_that_backward() -> None:
     layer, x = nn.Linear(16, 32), torch.randn(8, 16, requires_grad=True)
     assert total(count(lambda: layer(x).sum().backward()), "flops") == 3 * 2 * 8 * 16 * 32
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_what_backward_does_a_second_time_is_told_from_backward(reentrant: bool) -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    block, x = nn.Sequential(nn.Linear(16, 32), nn.ReLU()), torch.randn(8, 16, requires_grad=True)
+    mode = count(lambda: checkpoint(block, x, use_reentrant=reentrant).sum().backward())
+    flops = {phase: sum(row.flops for key, row in mode.rows.items() if key[0] == phase) for phase in PHASES}
+    once = 2 * 8 * 16 * 32
+    assert flops == {"forward": once, "again": once, "backward": 2 * once}
+    assert {key[5] for key, row in mode.rows.items() if key[0] == "backward" and row.flops} == {
+        "Sequential.0"
+    }
+
+
+def test_a_gradient_taken_inside_a_module_is_backward() -> None:
+    class Penalised(nn.Linear):
+        def forward(self, x: Any) -> Any:
+            y = super().forward(x).tanh()
+            return torch.autograd.grad(y.sum(), x, create_graph=True)[0].square().sum()
+
+    layer, x = Penalised(16, 32), torch.randn(8, 16, requires_grad=True)
+    assert {key[0] for key in count(lambda: layer(x).backward()).rows} <= {"forward", "backward", "other"}
 
 
 def test_attention_on_the_cpu_is_counted() -> None:

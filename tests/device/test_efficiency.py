@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +88,9 @@ def test_probes_run_once_for_each_machine_and_number_of_threads(
 ) -> None:
     calls: list[int] = []
 
-    def fake(python: Any, threads: int) -> dict[str, Any]:
+    def fake(python: Any, threads: int) -> tuple[dict[str, Any], float]:
         calls.append(threads)
-        return {**PROBED, "threads": threads}
+        return {**PROBED, "threads": threads}, 0.01
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(probes, "_run", fake)
@@ -105,6 +108,39 @@ def test_probes_run_once_for_each_machine_and_number_of_threads(
     assert calls[4:] == [4, 2]
 
 
+def test_a_probe_beside_other_programs_is_made_again_and_the_best_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates, busy = [1e9, 4e9, 3e9, 2e9, 9e9], [0.5, 0.4, 0.3, 0.01, 0.0]
+    made: list[float] = []
+
+    def fake(python: Any, threads: int) -> tuple[dict[str, Any], float]:
+        made.append(rates[len(made)])
+        cpu = {"flops_per_s": {"float32": made[-1]}, "bytes_per_s": made[-1], "launch_s": 1 / made[-1]}
+        return {"torch": "2", "threads": threads, "cpu": cpu}, busy[len(made) - 1]
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(probes, "_run", fake)
+    monkeypatch.setattr(probes, "describe", lambda python: {"cpu": {"usable_cores": 2}})
+    first = probes.roofline(threads=2)["own"]
+    assert made == rates[:2] and not first["quiet"]
+    assert first["cpu"] == {"flops_per_s": {"float32": 4e9}, "bytes_per_s": 4e9, "launch_s": 1 / 4e9}
+    second = probes.roofline(threads=2)["own"]
+    assert made == rates[:4] and second["quiet"] and second["cpu"] == first["cpu"]
+    assert probes.roofline(threads=2)["own"] == second and made == rates[:4]
+
+
+def test_what_others_have_of_the_cores_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "_SOURCE", tmp_path / "sleeps.py")
+    (tmp_path / "sleeps.py").write_text("import time; time.sleep(2); print('{}')")
+    beside = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        assert probes._run(None, 1)[1] > 0.5 / (os.cpu_count() or 1)
+    finally:
+        beside.kill()
+        beside.wait()
+
+
 def test_a_probe_that_fails_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     python = tmp_path / "python"
@@ -113,6 +149,10 @@ def test_a_probe_that_fails_is_a_reason(tmp_path: Path, monkeypatch: pytest.Monk
     assert "broken" in probes.roofline(python)["reason"]
 
 
+_LOOKS = 10  # the best of ten is the machine at rest; three are enough where nobody else is at work
+
+
+@pytest.mark.timing
 def test_the_rates_are_those_of_torchs_own_benchmark() -> None:
     torch = pytest.importorskip("torch")
     from torch.utils.benchmark import Timer
@@ -137,15 +177,17 @@ def test_the_rates_are_those_of_torchs_own_benchmark() -> None:
         summed = 12 * x.numel() / least("torch.add(x, y, out=o)", x=x, y=y, o=out)
         return max(summed, 8 * x.numel() / least("o.copy_(x)", x=x, o=out))
 
+    def near(pairs: list[tuple[float, float]]) -> bool:
+        ours, theirs = (max(side) for side in zip(*pairs, strict=True))
+        return ours == pytest.approx(theirs, rel=0.10)
+
+    rates: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
     try:  # both the best of several looks, taken in turn: a shared machine is now fast, now slow
-        pairs = [(product_rate(torch, torch.float32, "cpu", 0.6), product()) for _ in range(3)]
-        moved = [(bandwidth(torch, "cpu", 0.4), add()) for _ in range(3)]
+        for _ in range(_LOOKS):
+            rates[0].append((product_rate(torch, torch.float32, "cpu", 0.6), product()))
+            rates[1].append((bandwidth(torch, "cpu", 0.4), add()))
+            if len(rates[0]) >= 3 and all(near(pairs) for pairs in rates):
+                break
     finally:
         torch.set_num_threads(threads)
-    for found in (pairs, moved):
-        assert max(ours for ours, _ in found) == pytest.approx(max(theirs for _, theirs in found), rel=0.10)
-
-
-def test_the_probes_print_one_object_and_need_nothing_of_ours() -> None:
-    source = Path(probes._SOURCE).read_text()
-    assert "from ." not in source
+    assert all(near(pairs) for pairs in rates), rates

@@ -12,6 +12,7 @@ from trainbottleneck.analyze.operators import (
     Operator,
     Roofs,
     limit_of,
+    raised,
     read_operators,
     read_roofs,
     roof_times,
@@ -155,3 +156,12 @@ def test_roofs_without_a_rate_or_a_bandwidth_are_none() -> None:
     for key in whole:
         assert read_roofs({"cpu": {**whole, key: 0}}, "cpu") is None
     assert read_roofs({"cpu": whole}, "cuda") is None
+
+
+def test_no_roof_of_arithmetic_lies_below_what_an_operator_reached() -> None:
+    fast, short = operator(0.01, flops=3e9, calls=2), operator(1e-6, flops=1e9)
+    gpu = operator(0.01, flops=9e9, device="cuda")
+    found = raised(ROOFS, [fast, short, gpu, operator(0.02, flops=1e9, dtype="float64")])
+    assert found is not None
+    assert found.flops_per_s == {**ROOFS.flops_per_s, "float32": 3e11}
+    assert found.bytes_per_s == ROOFS.bytes_per_s and raised(None, [fast]) is None

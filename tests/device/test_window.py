@@ -77,6 +77,7 @@ def report(folder: Path) -> dict[str, Any]:
 def test_losses_are_the_same_to_the_last_bit_and_the_window_is_in_no_timing(tmp_path: Path) -> None:
     found = diagnose(tmp_path)
     assert found["counted"]["steps"] == 3
+    assert not list((tmp_path / "run" / "deep").glob("replay-*"))  # --no-experiments leaves it out
     assert found["trace"]["steps"] == 3
     assert found["problems"] == []
     losses = (tmp_path / "losses").read_text().splitlines()
@@ -175,6 +176,7 @@ def _is_open(run: Path) -> bool:
     return any(b'"state": "begin"' in path.read_bytes() for path in run.glob("p*-*/trace.bin"))
 
 
+@pytest.mark.timing
 def test_the_window_takes_no_longer_than_ten_seconds_and_five_times_its_steps(tmp_path: Path) -> None:
     started = time.monotonic()
     diagnose(

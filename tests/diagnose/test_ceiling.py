@@ -26,8 +26,14 @@ def test_the_ceiling_is_the_share_and_the_phase_stays_as_evidence() -> None:
     one = finding("logging", 0.8, (0.77, 0.83), logging__frac=0.49)
     assert (one.state, one.share, one.share_basis, one.raw_share) == ("fires", 0.8, "ceiling", 0.49)
     assert one.share_interval == (0.77, 0.83) and one.severity == "critical"
-    assert "Without logging a step took 20 ms instead of 100 ms" in one.text
+    assert "Without calls of loggers a step took 20 ms instead of 100 ms" in one.text
     assert {"ceiling.logging_frac", "logging.frac"} <= {each.id for each in one.evidence}
+
+
+def test_logging_outside_the_calls_that_were_removed_is_added() -> None:
+    one = finding("logging", 0.12, (0.1, 0.14), logging__frac=0.32, step__logging_frac=0.08)
+    assert one.share == pytest.approx(0.12 + 0.24)
+    assert one.share_interval == pytest.approx((0.34, 0.38))
 
 
 def test_a_phase_that_hides_nothing_does_not_fire_and_says_so() -> None:
@@ -70,3 +76,18 @@ def test_a_delay_that_the_step_notices_gives_a_range_from_nothing() -> None:
     )
     (one,) = judge(found, [RULES["dataloader"]])
     assert (one.share, one.share_basis, one.share_interval) == (0.28, "bracket", (0.0, 0.3))
+
+
+@pytest.mark.parametrize(("waiting", "first"), [(0.25, "logging"), (0.251, "cpu_preprocessing")])
+def test_of_shares_that_are_alike_the_measured_one_comes_first(waiting: float, first: str) -> None:
+    given = {"ceiling.logging_frac": 0.2, "ceiling.logging_s": 0.08, "logging.frac": 0.2, "step.mean_s": 0.1}
+    given |= {
+        "input.wait_frac": waiting,
+        "input.epoch_gap_frac": 0,
+        "input.blocked_frac": 0,
+        "input.workers": 0,
+    }
+    found = measurements(given, intervals={"ceiling.logging_frac": (0.18, 0.22)})
+    findings = judge(found, [RULES["cpu_preprocessing"], RULES["logging"]])
+    assert [one.state for one in findings] == ["fires", "fires"]
+    assert findings[0].rule == first

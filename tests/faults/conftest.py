@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,18 +48,6 @@ SCRIPT = f"""
     if __name__ == "__main__":
         main()
 """
-
-
-@pytest.fixture(scope="session", autouse=True)
-def signals_as_in_a_terminal() -> Iterator[None]:
-    """Let children start with signals at their defaults, also where the tests run under nohup."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
-    for number, handler in before.items():
-        if handler is signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

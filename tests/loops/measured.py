@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from trainbottleneck.analyze.phases import COLUMNS
@@ -68,6 +68,38 @@ def execute(argv: Sequence[str], folder: Path, cwd: Path = SCRIPTS) -> subproces
         check=False,
         start_new_session=True,
     )
+
+
+class Rank(NamedTuple):
+    """A rank that has ended."""
+
+    pid: int
+    code: int
+    out: str
+    err: str
+
+
+def two_ranks(argv: Sequence[str], cwd: Path, timeout_s: float, **variables: str) -> list[Rank]:
+    """Run ``argv`` as ranks 0 and 1 with one thread an operator; both are gone when this returns."""
+    shared = {**os.environ, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", **variables}
+    ranks = [
+        subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env={**shared, "RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        said = [rank.communicate(timeout=timeout_s) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    return [Rank(rank.pid, rank.returncode, *told) for rank, told in zip(ranks, said, strict=True)]
 
 
 def truths(folder: Path) -> dict[str, Any]:

@@ -37,7 +37,7 @@ LOOPS = (
 # Sleeps make the planted seconds: what the tiny model and the loop around it add stays below this.
 WITHIN = 0.10
 UNTIMED = {"compiled"}  # compiling takes longer than the sleeps and happens in the middle of the phases
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timing]
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,12 @@ def test_workers_are_found_whatever_starts_them(many: Ran, name: str, workers: i
     assert sum(len(spans) for spans in made) == len(asked)
     for spans in made:
         assert np.median(spans.end_ns - spans.start_ns) / 1e9 == pytest.approx(0.060, rel=WITHIN)
+
+
+@pytest.mark.parametrize(("name", "loaders"), [("folds", [1, 2, 3, 4, 5]), ("persistent", [1, 1, 1])])
+def test_loaders_made_anew_are_told_from_one_used_again(many: Ran, name: str, loaders: list[int]) -> None:
+    spans = trainer_of(many, name).spans
+    assert spans.b[spans.kind == Kind.ITER].tolist() == loaders
 
 
 def test_steps_the_scaler_skipped_are_counted(many: Ran) -> None:

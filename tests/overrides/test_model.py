@@ -15,6 +15,7 @@ from .checks import HERE, names
 GROUPS = (
     "ddp_checks",
     "model_checks",
+    "autocast_checks",
     "call_checks",
     "compile_checks",
 )  # ranks are forked before threads start

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from changed import changed
 from torch import nn
+
+IMAGES = torch.linspace(-1, 1, 4 * 3 * 8 * 8).view(4, 3, 8, 8)
+ROWS = torch.linspace(-1, 1, 4 * 8).view(4, 8)
 
 
 class Conv(nn.Module):
@@ -84,3 +88,22 @@ def of_seed(make: Callable[[], Any], seed: int = 1) -> Any:
 def identity(net: nn.Module) -> tuple[list[str], list[int]]:
     """Return what an override must not change: names in the state and the parameters as objects."""
     return list(net.state_dict()), [id(parameter) for parameter in net.parameters()]
+
+
+def close(one: list[float], other: list[float], relative: float) -> bool:
+    return len(one) == len(other) and all(
+        abs(a - b) <= relative * abs(b) for a, b in zip(one, other, strict=True)
+    )
+
+
+def losses_with(make, x, name, relative=None, **settings):
+    """Train the same net without and with an override; check what may never change; return net, losses, told."""
+    plain = of_seed(lambda: train(make(), x))
+    torch.manual_seed(1)
+    net = make()
+    before = identity(net)
+    with changed(name, **settings) as told:
+        losses = train(net, x)
+    assert identity(net) == before
+    assert losses == plain if relative is None else close(losses, plain, relative), (losses, plain)
+    return net, losses, told

@@ -202,6 +202,21 @@ def test_only_the_settings_changed_at_a_site_are_set_there_and_sites_of_one_call
     assert {one.mitigations for one in patch.edits} == {("dl_workers", "dl_pin_memory")}
 
 
+@pytest.mark.parametrize("sites", [("num_workers",), ("num_workers", "persistent_workers"), ()])
+def test_what_a_call_has_anyway_is_not_written_unless_the_script_had_another(sites: tuple[str, ...]) -> None:
+    recipe = [
+        Change(mitigation="m", override="loader", settings={"num_workers": 2.0, "persistent_workers": 0.0})
+    ]
+    said = ", persistent_workers=True" if "persistent_workers" in sites else ""
+    known = [Site(override="loader", file=FILE, line=4, settings=sites)] if sites else []
+    patch = make_permanent(recipe, known, {FILE: (IMPORTS + f"a = DataLoader(ds{said})\n").encode()})
+    if sites:
+        assert new_body(patch) == f"a = DataLoader(ds{said.replace('True', 'False')}, num_workers=2)\n"
+        assert patch.additions == ()
+    else:
+        assert [one.lines for one in patch.additions] == [("DataLoader(..., num_workers=2)",)]
+
+
 def test_the_settings_of_a_site_are_read_from_what_the_override_told() -> None:
     told = "num_workers 0 -> 4, persistent_workers False -> True"
     assert changed_settings("loader", told) == ("num_workers", "persistent_workers")

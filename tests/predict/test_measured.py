@@ -7,6 +7,7 @@ from build import measurements
 from trainbottleneck.model.finding import Interval
 from trainbottleneck.predict.estimate import Estimate
 from trainbottleneck.predict.measured import Known, in_proportion
+from trainbottleneck.predict.models import Question, estimate
 
 NOW = measurements(step__mean_s=0.1)
 
@@ -27,6 +28,17 @@ def test_half_of_a_phase_gains_half_of_what_the_whole_costs() -> None:
     assert found.speedup.likely == pytest.approx(1 / (1 - 0.4))
     assert found.speedup.low == pytest.approx(1 / (1 - 0.375))
     assert found.after_s == pytest.approx(0.06)
+
+
+def test_fewer_exchanges_spare_their_part_of_what_all_of_them_cost_beside_backward() -> None:
+    now = measurements(step__mean_s=0.2, step__communication_s=0.06)
+    known = Known(raw=0.3, cost=Interval(low=0.5, likely=0.55, high=0.6))
+    asked = Question(
+        measurements=now, arguments={"seconds": 0.045}, bottleneck="communication", share=0.55, known=known
+    )
+    found = estimate("remove", asked)  # three of four exchanges, as no_sync does
+    assert found.basis == "ceiling" and found.speedup is not None
+    assert found.speedup.likely == pytest.approx(1 / (1 - 0.75 * 0.55), rel=0.01)
 
 
 def test_no_part_is_more_than_the_whole() -> None:

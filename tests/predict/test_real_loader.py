@@ -18,7 +18,10 @@ from trainbottleneck.predict.simulator import TRUSTED, Simulator
 from trainbottleneck.predict.workers import best_workers
 
 pytest.importorskip("torch.utils.data")
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="starts workers by fork")
+pytestmark = [
+    pytest.mark.timing,
+    pytest.mark.skipif(sys.platform != "linux", reason="starts workers by fork"),
+]
 
 ATTEMPTS = 8  # a setting takes a second; only those that a busy machine disturbed are tried again
 # Queues and pipes cost what the machine's speed of the moment makes of them: the same setting is off by 3 to 6 % here.

@@ -104,6 +104,50 @@ def test_workers_that_live_on_save_their_start_but_not_the_first_batch() -> None
     assert found.after_s == pytest.approx(0.1 * (0.02 + 0.3))
 
 
+RENEWED = replace(TWO, epoch_steps=10, start_s=0.2, fresh_s=0.3, renewed_frac=1.0)
+
+
+def test_workers_of_a_loader_that_is_made_anew_are_not_kept() -> None:
+    one = workload(lane([0.02], forward=0.03), feeding=RENEWED)
+    kept = what_if(run_of(one), Change(persistent=True))
+    assert kept.speedup is not None and kept.speedup.likely == pytest.approx(1.0)
+    assert what_if(run_of(one), Change(once=True)).after_s == pytest.approx(one.step_s)
+    found = combine(run_of(one), [Change(persistent=True), Change(once=True)])
+    assert found.after_s == pytest.approx(0.1 * (0.02 + 0.3))
+
+
+def test_a_script_that_asked_for_lasting_workers_has_only_to_keep_the_loader() -> None:
+    one = workload(lane([0.02], forward=0.03), feeding=replace(RENEWED, persistent=True))
+    assert what_if(run_of(one), Change(once=True)).after_s == pytest.approx(0.1 * (0.02 + 0.3))
+
+
+@pytest.mark.parametrize("epoch", [10, 10_000])
+def test_what_is_made_anew_now_and_then_keeps_that_part_of_the_starts(epoch: int) -> None:
+    half = replace(RENEWED, renewed_frac=0.5, epoch_steps=epoch)
+    one = workload(lane([0.02], forward=0.03), feeding=half)
+    kept = what_if(run_of(one), Change(persistent=True))
+    assert kept.after_s == pytest.approx(one.step_s - (0.1 + 0.15) / epoch)
+
+
+def test_more_workers_of_a_loader_that_is_made_anew_start_longer() -> None:
+    one = workload(lane([0.3], forward=0.1), feeding=replace(RENEWED, start_s=0.6, fresh_s=0.0))
+    kept = Simulator(replace(one, feeding=replace(RENEWED, start_s=0.6, fresh_s=0.0, renewed_frac=0.0)))
+    change = Change(workers=8, persistent=True)
+    starts = Simulator(one).step_s(change) - kept.step_s(change)
+    assert starts == pytest.approx(0.1 * 0.6 * 9 / 3)  # parts: one for each worker, one for the iterator
+
+
+def test_first_workers_of_a_loader_that_is_made_anew_are_not_free() -> None:
+    none = Feeding(workers=0, blocked_frac=1.0, epoch_steps=10)
+    steps = [
+        Simulator(workload(lane([0.02], forward=0.03), feeding=replace(none, renewed_frac=part))).step_s(
+            Change(workers=2, persistent=True)
+        )
+        for part in (0.0, 1.0)
+    ]
+    assert steps[1] - steps[0] == pytest.approx(0.1 * 0.015)  # what two take in a small process
+
+
 def test_a_long_epoch_spreads_its_start() -> None:
     feeding = replace(TWO, epoch_steps=10_000, start_s=50.0)
     one = workload(lane([0.02], forward=0.03), feeding=feeding)
@@ -227,18 +271,21 @@ changes = st.one_of(
     factors,
     st.builds(Change, cpu_factor=st.floats(0.1, 1), io_factor=st.floats(0.1, 1)),
     st.builds(Change, prefetch=st.integers(2, 5)),
-    st.builds(Change, persistent=st.just(True)),
+    st.builds(Change, persistent=st.just(True), once=st.booleans()),
     st.builds(lambda times: Change(seldom=(("checkpoint", times),)), st.floats(1, 50)),
 )
 loads = st.builds(
-    lambda making, back, cv, workers, epoch: workload(
+    lambda making, back, cv, workers, epoch, renewed: workload(
         lane(
             service_times(making, cv)[:80], [SAVES], steps=80,
             forward=0.01, backward=(0.01, back), optimizer=0.004, logging=(0.0, 0.0, 0.01),
         ),
-        feeding=Feeding(workers=workers, blocked_frac=0.5, epoch_steps=epoch, start_s=0.05),
+        feeding=Feeding(
+            workers=workers, blocked_frac=0.5, epoch_steps=epoch, start_s=0.05, renewed_frac=renewed
+        ),
     ),
     st.floats(0.005, 0.2), st.floats(0.001, 0.1), st.floats(0, 1), st.integers(0, 4), st.sampled_from([None, 20]),
+    st.sampled_from([0.0, 0.5, 1.0]),
 )  # fmt: skip
 
 
@@ -251,7 +298,8 @@ def test_changes_together_gain_at_least_as_much_as_each_and_never_beat_a_resourc
     step = run.step_s(every)
     # A stall that moves to another step, or is spread evenly, may meet the queue at a worse moment: 2 %.
     assert step <= min(run.step_s(change) for change in some) * 1.02
-    assert step >= run.step_s(together([every, Change(cpu_factor=0, io_factor=0, persistent=True)])) * 0.98
+    no_wait = Change(cpu_factor=0, io_factor=0, persistent=True, once=True)
+    assert step >= run.step_s(together([every, no_wait])) * 0.98
     without_loop = faster(**dict.fromkeys(("forward", "backward", "optimizer", "logging", "checkpoint"), 0.0))
     assert step >= run.step_s(together([every, without_loop])) * 0.98
 
@@ -262,7 +310,8 @@ def test_changes_are_the_same_in_any_order(some: list[Change]) -> None:
     one, other = together(some), together(reversed(some))
     assert [name for name, _ in one.phases] == [name for name, _ in other.phases]
     assert dict(one.phases) == pytest.approx(dict(other.phases))
-    assert (one.workers, one.prefetch, one.persistent) == (other.workers, other.prefetch, other.persistent)
+    assert (one.workers, one.prefetch) == (other.workers, other.prefetch)
+    assert (one.persistent, one.once) == (other.persistent, other.once)
     assert (one.cpu_factor, one.io_factor) == pytest.approx((other.cpu_factor, other.io_factor))
 
 

@@ -14,7 +14,7 @@ from loops.measured import Ran, diagnose
 SCRIPTS = Path(__file__).parent / "scripts"
 SCRIPT = str(SCRIPTS / "exchange.py")
 FREE = "--standalone"  # a free port is found, so that tests beside one another do not meet
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timing]
 
 
 def torchrun(folder: Path, *words: str, ranks: int = 2) -> Ran:

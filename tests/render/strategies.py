@@ -22,7 +22,9 @@ NASTY = (
 texts = st.one_of(st.text(st.characters(), max_size=12), st.sampled_from(NASTY))
 floats = st.floats(allow_nan=True, allow_infinity=True)
 counts = st.integers(-(2**70), 2**70)
-bases = st.sampled_from(("trial", "ceiling", "simulation", "bracket", "phase", "literature", "unknown"))
+bases = st.sampled_from(
+    ("trial", "ceiling", "replay", "simulation", "bracket", "phase", "literature", "unknown")
+)
 scalars = st.one_of(st.none(), st.booleans(), counts, floats, texts)
 values = st.recursive(
     scalars,

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from trainbottleneck.render import compare_html
 
 from .comparisons import four, poisoned, two
+from .conftest import page_marks
 from .hostile import PAYLOADS
 
-CHROMIUM = shutil.which("chromium") or ""
-try:
-    from playwright.sync_api import sync_playwright
-except ImportError:
-    sync_playwright = None  # type: ignore[assignment]
-
-pytestmark = [
-    pytest.mark.page,
-    pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed"),
-    pytest.mark.skipif(sync_playwright is None, reason="playwright is not installed"),
-]
+pytestmark = page_marks
 _CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 _OPEN = "document.querySelectorAll('details').forEach(each => each.open = true)"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Return Chromium."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield chromium
-        chromium.close()
 
 
 def test_the_page_fits_every_width_and_can_be_read_in_both_themes(browser: Any, tmp_path: Path) -> None:

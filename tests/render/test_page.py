@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,35 +10,15 @@ import pytest
 from trainbottleneck.model.report import Report
 from trainbottleneck.render import html_report
 
+from .conftest import page_marks
 from .hostile import PAYLOADS, poisoned
 from .samples import SAMPLES, rich
 
-CHROMIUM = shutil.which("chromium") or ""
-try:
-    from playwright.sync_api import expect, sync_playwright
-except ImportError:
-    sync_playwright = None  # type: ignore[assignment]
-
-pytestmark = [
-    pytest.mark.page,
-    pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed"),
-    pytest.mark.skipif(sync_playwright is None, reason="playwright is not installed"),
-]
+expect: Any = pytest.importorskip("playwright.sync_api").expect
+pytestmark = page_marks
 
 Open = Callable[..., Any]
 _CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Return Chromium."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timing]
 SCRIPT = Path(__file__).parent / "loaded.py"
 
 
@@ -44,11 +46,18 @@ def report(work: Path) -> dict[str, Any]:
     return dict(json.loads((work / "run" / "report.json").read_text(encoding="utf-8")))
 
 
+def skip_where_disturbed(told: str) -> None:
+    """Skip where the trial itself says that other programs left it too few pairs to prove anything."""
+    if "too noisy" in told:
+        pytest.skip("the machine was disturbed: too few pairs of a trial counted")
+
+
 def test_advice_that_helps_is_proved_and_the_report_rewritten(work: Path) -> None:
     before = {one["id"]: one for one in report(work)["mitigations"]}
     assert before["dl_workers"]["trial"] is None
     done = bottleneck(work, "prove", "run", "--only", "dl_workers", "--budget", "8m")
     assert done.returncode == 0, done.stderr
+    skip_where_disturbed(report(work)["trials"][0]["reason"])
     first = report(work)["mitigations"][0]
     assert first["id"] == "dl_workers" and first["basis"] == "trial", done.stderr
     trial = first["trial"]
@@ -63,11 +72,30 @@ def test_advice_that_helps_is_proved_and_the_report_rewritten(work: Path) -> Non
     assert again.returncode in (1, 2) and len(again.stderr.splitlines()) == 1, again.stderr
 
 
-def test_a_recipe_is_found_and_written_into_the_script(work: Path) -> None:
-    done = bottleneck(work, "tune", "--budget", "4m", "--write", "-o", "tuned", "train.py")
-    assert done.returncode == 0, done.stderr
+def tuned_until_proved(work: Path) -> tuple[int, str]:
+    """Tune the script, press Ctrl-C once something is proved, and return the exit code and what was said."""
+    words = ["tune", "--budget", "10m", "--write", "-o", "tuned", "train.py"]
+    said: list[str] = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "trainbottleneck", *words],
+        cwd=work, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "proved" in line.lower() and not any("proved" in one.lower() for one in said):
+                os.killpg(process.pid, signal.SIGINT)  # as a terminal does: everybody gets it
+            said.append(line)
+    return process.returncode, "".join(said)
+
+
+def test_ctrl_c_in_a_search_leaves_the_recipe_that_is_proved_and_the_script_with_it(work: Path) -> None:
+    code, said = tuned_until_proved(work)
+    if code != 130:
+        skip_where_disturbed(said)
+    assert code == 130, said
+    assert not list((work / "tuned").glob("trials-*"))
     recipe = json.loads((work / "tuned" / "recipe.json").read_text(encoding="utf-8"))
-    assert "dl_workers" in {one["mitigation"] for one in recipe["changes"]}, done.stderr
+    assert "dl_workers" in {one["mitigation"] for one in recipe["changes"]}, said
     text = (work / "train.py").read_text(encoding="utf-8")
     assert "num_workers=0" not in text and "num_workers=" in text
     assert (work / "tuned" / "original" / "train.py").read_text(encoding="utf-8") == SCRIPT.read_text("utf-8")

@@ -98,12 +98,21 @@ def test_no_comparison_is_longer_than_what_is_left(
         assert steps * step_s <= left * (1 + 1e-9)
 
 
-def test_it_is_settled_once_the_step_without_is_known_within_five_percent() -> None:
-    assert settled(found(0.5, 0.02)) and not settled(found(0.5, 0.04))
+def test_it_is_settled_once_the_step_without_is_known_well_enough() -> None:
+    assert settled(found(0.5, 0.039)) and not settled(found(0.5, 0.041))
+
+
+def test_whether_it_is_a_bottleneck_has_to_be_beyond_doubt_or_closely_known() -> None:
+    assert settled(found(0.19, 0.06)) and not settled(found(0.15, 0.06))
+    assert settled(found(0.1, 0.044)) and not settled(found(0.1, 0.046))
 
 
 def test_the_larger_the_share_the_closer_the_rest_has_to_be_known() -> None:
-    assert settled(found(0.1, 0.03)) and not settled(found(0.8, 0.03))
+    assert settled(found(0.2, 0.03)) and not settled(found(0.8, 0.03))
+
+
+def test_beyond_a_five_fold_gain_a_point_of_the_step_is_enough() -> None:
+    assert settled(found(0.95, 0.0099)) and not settled(found(0.95, 0.011))
 
 
 def test_what_hides_nothing_is_settled_early() -> None:
@@ -127,3 +136,8 @@ def _lengths(arm: str, pace: Pace) -> Lengths:
     said = lengths(arm, pace, 60.0)
     assert isinstance(said, Lengths), said
     return said
+
+
+def test_no_less_is_counted_than_is_thrown_away() -> None:
+    said = _lengths("input", replace(PACE, ahead=16))
+    assert (said.block, said.wash) == (18, 18)

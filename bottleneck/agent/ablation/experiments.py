@@ -148,7 +148,7 @@ class Order:
         self.wash = max(0, int(order.get("wash", 0)))
         self.blocks = list(_ABBA) * max(1, int(order.get("pairs", 1)))
         self.budget_ns = float(order.get("budget_s") or 0.0) * 1e9
-        self.world = int(os.environ.get("WORLD_SIZE") or 1)
+        self.world = _world(all_.torch)
         self.delivery = Delivery(all_.torch, all_.recorder)
         self.counts = Counts(all_.torch, all_.recorder, all_.raised)
         self.arm: Arm | None = None
@@ -244,6 +244,14 @@ class Order:
             self.arm.close()
         self.hooks.undo()
         return problem
+
+
+def _world(torch: Any) -> int:
+    """Return how many ranks train: by their group, as frameworks that start ranks themselves set no variables."""
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return int(distributed.get_world_size())
+    return int(os.environ.get("WORLD_SIZE") or 1)
 
 
 def wait_for_device(torch: Any) -> None:

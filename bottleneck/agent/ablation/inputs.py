@@ -14,6 +14,7 @@ from collections import deque
 from typing import Any
 
 from ..batches import ready_batches
+from ..recorder import now
 from .arm import Arm, Invalid, Refused, Setting
 from .copies import Kept
 
@@ -22,6 +23,10 @@ _FEW = 8  # batches in turn: enough to keep caches honest
 _MANY = 64  # where batches differ in shape, so that their mean cost is met
 _MOST_BYTES = 256 << 20  # of batches kept, of one loader
 _MAP = 0  # _DatasetKind.Map
+# Handing a batch out again rebuilds its containers, which takes as long as receiving it where these are thousands of
+# Python objects. A twentieth of the step: less moves the step without the loader by no more than its usual interval.
+_DEAR = 0.05
+_ENOUGH = 5  # steps without the loader before that is judged: one slow call is no judgement
 
 
 class _Pass:
@@ -72,6 +77,8 @@ class Input(Arm):
         self.passes: weakref.WeakKeyDictionary[Any, _Pass] = weakref.WeakKeyDictionary()
         self.problem: Refused | None = None
         self.chosen: list[int] = []
+        self.handing_ns = self.without_ns = self.without = 0  # handing out, and steps without the loader
+        self.since = 0
 
     def prepare(self) -> None:
         """Patch what makes iterators; batches are seen through ``delivery``."""
@@ -92,6 +99,7 @@ class Input(Arm):
         for one in self.passes.values():
             one.is_full = True
         super().remove()
+        self.since = now()
 
     def close(self) -> None:
         """Hand out real batches and forget the kept ones."""
@@ -123,12 +131,39 @@ class Input(Arm):
             del self.turns[number]
 
     def after_step(self, ordinary: bool) -> None:
-        """Check that the step left the batches it was given as they were."""
+        """Check that the step left the batches it was given as they were, and that giving them cost little."""
+        start = now()
         for number in self.chosen:
             turn = self.turns[number]
             given, turn.given = turn.given, set()
             if any(turn.kept[each].is_changed() for each in given):
                 raise Invalid("batches are changed in place by the step")
+        self.handing_ns += now() - start
+        if not ordinary:
+            self._judge_handing_out()
+
+    def _judge_handing_out(self) -> None:
+        """Add a step without the loader.
+
+        Raises:
+            Invalid: Too much of such steps is our own work.
+        """
+        here = now()
+        self.without_ns += here - self.since
+        self.since = here
+        self.without += 1
+        if self.without >= _ENOUGH and self.handing_ns > _DEAR * self.without_ns:
+            part = 100 * self.handing_ns / self.without_ns
+            raise Invalid(
+                f"batches of many Python objects are dear to hand out again ({part:.0f} % of the step)"
+            )
+
+    def _again(self, turn: Turn) -> Any:
+        """Return a kept batch, and note what that takes."""
+        start = now()
+        batch = turn.give()
+        self.handing_ns += now() - start
+        return batch
 
     def _give(self, iterator: Any, original: Any) -> Any:
         """Return the next batch of ``iterator``: a kept one while the pipeline is removed."""
@@ -148,7 +183,7 @@ class Input(Arm):
                 self._collect(number, batch)
             return batch
         self._advance(iterator, original, state, turn)
-        return turn.give()
+        return self._again(turn)
 
     def _collect(self, number: int, batch: Any) -> None:
         """Keep one real batch."""
@@ -216,7 +251,7 @@ class Input(Arm):
             def _next_data(self) -> Any:
                 self._next_index()  # StopIteration ends the epoch
                 if arm.removed:
-                    batch = turn.give()
+                    batch = arm._again(turn)
                     delivery.saw(self, batch)
                     return batch
                 if self._real is None:

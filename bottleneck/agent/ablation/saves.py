@@ -111,7 +111,7 @@ class Checkpoint(Arm):
 
 def _target(args: Any, kwargs: Any) -> Any:
     """Return where a saver was told to write."""
-    for name in ("f", "filename", "path", "checkpoint_id"):
+    for name in ("f", "file", "filename", "path", "checkpoint_id"):
         if name in kwargs:
             return kwargs[name]
     return args[1] if len(args) > 1 else None

@@ -16,7 +16,7 @@ from ..boundaries import find_boundaries
 from ..nesting import outermost
 from ..phases import COLUMN, COLUMNS, column_of
 from ..trainer import Trainer, find_trainers
-from . import exchange
+from . import exchange, link
 
 Ints = npt.NDArray[np.int64]
 
@@ -72,6 +72,7 @@ def _digest(trainer: Trainer, ends: Ints, most: int, stride: int | None) -> Rank
         step_s=float(mean.sum()),
         parts_s={phase: float(mean[number]) for number, phase in enumerate(PHASES) if mean[number] > 0},
         varies=_varies(whole, own),
+        passes_alike=_alike(whole[:, COLUMN["forward"]], whole[:, COLUMN["backward"]]),
         heat_s=_heat(parts[:, :_KEPT]),
         calls=calls,
         stride=chosen,
@@ -79,6 +80,7 @@ def _digest(trainer: Trainer, ends: Ints, most: int, stride: int | None) -> Rank
         volume=volume,
         exchange=exchange.timing_of(process.spans),
         ddp=exchange.settings_of(process),
+        link=link.told(process),
         exchanges=sum(each[0] for (name, _), each in volume.items() if name == exchange.DDP),
         micro_batches=float(np.count_nonzero(outermost(own_spans, Kind.BACKWARD))) / max(1, count),
     )
@@ -124,6 +126,13 @@ def _varies(whole: npt.NDArray[np.float64], own: npt.NDArray[np.float64]) -> Map
         for number, phase in enumerate(PHASES)
         if phase != "communication" and shares[number]
     }
+
+
+def _alike(forward: npt.NDArray[np.float64], backward: npt.NDArray[np.float64]) -> float:
+    """Return the squared correlation of two phases over the steps; 1 where one of them never varies."""
+    if forward.std() == 0 or backward.std() == 0:
+        return 1.0
+    return float(max(0.0, np.corrcoef(forward, backward)[0, 1]) ** 2)
 
 
 def _heat(parts: Ints) -> npt.NDArray[np.float32]:

@@ -26,6 +26,8 @@ class Roster:
         missing: Ranks that left no record at all.
         idle: Ranks that started but took no step.
         dead: Ranks that ended well before the others, with the steps each took.
+        crashed: Ranks that came to no orderly end where others did, with the steps each took: peers of a rank that
+            dies often fail in the same step, so that no rank is behind.
         steps: Most steps of any rank.
         others: Steps of the longest rank in each other attempt.
     """
@@ -37,6 +39,7 @@ class Roster:
     missing: tuple[int, ...] = ()
     idle: tuple[int, ...] = ()
     dead: tuple[tuple[int, int], ...] = ()
+    crashed: tuple[tuple[int, int], ...] = ()
     steps: int = 0
     others: tuple[tuple[int, int], ...] = ()
 
@@ -57,6 +60,11 @@ class Roster:
             )
         if len(self.dead) > _NAMED:
             found.append(f"{len(self.dead) - _NAMED} more ranks ended before the others.")
+        if self.crashed:
+            ranks, steps = _ranks([rank for rank, _ in self.crashed]), self.crashed[0][1]
+            found.append(
+                f"{ranks} broke off after {steps} steps, as by a crash or a kill; others ended by themselves."
+            )
         if self.others:
             told = ", ".join(f"attempt {attempt} with {steps} steps" for attempt, steps in self.others)
             found.append(
@@ -89,6 +97,8 @@ def call(digests: Iterable[RankDigest], present: Iterable[int] = ()) -> Roster:
     most = max(digest.steps for digest in ours)
     behind = max(_LEAST_BEHIND, int(_BEHIND * most))
     dead = [(d.rank, d.steps) for d in ours if d.rank is not None and most - d.steps > behind]
+    orderly = any(d.ended for d in ours)
+    broken = [(d.rank, d.steps) for d in ours if d.rank is not None and orderly and not d.ended]
     return Roster(
         digests=tuple(ours),
         attempt=attempt,
@@ -97,6 +107,7 @@ def call(digests: Iterable[RankDigest], present: Iterable[int] = ()) -> Roster:
         missing=tuple(rank for rank in absent if rank not in started),
         idle=tuple(rank for rank in absent if rank in started),
         dead=tuple(dead),
+        crashed=tuple(one for one in broken if one not in dead),
         steps=most,
         others=tuple((number, longest[number]) for number in sorted(taken) if number != attempt),
     )

@@ -32,7 +32,8 @@ class Straggling:
 
     Attributes:
         constant_s: Seconds per step that the latest rank is behind the usual one on average.
-        random_s: Seconds per step on top of that because now one, now another is last.
+        random_s: Seconds per step on top of that because now one, now another is last and has a reason to be: what
+            chance costs machines that all do the same work is not in it.
         rank: Index of the latest digest.
         usual: Index of a rank in the middle.
         last_frac: Share of the calls to which that rank came last.
@@ -84,7 +85,8 @@ def _in(meeting: Meeting, digests: Sequence[RankDigest]) -> Straggling:
     last = np.nanargmax(np.where(np.isnan(late), -np.inf, late), axis=0) == worst
     number = int(meeting.members[worst])
     steady = max(0.0, constant)
-    turns = max(0.0, longest - float(means[worst]))
+    by_turns = _turns(meeting, digests)
+    turns = max(0.0, longest - float(means[worst])) * _with_reason(by_turns, meeting, digests)
     return Straggling(
         constant_s=steady * per_step,
         random_s=turns * per_step,
@@ -92,7 +94,7 @@ def _in(meeting: Meeting, digests: Sequence[RankDigest]) -> Straggling:
         usual=int(meeting.members[usual]),
         last_frac=float(np.mean(last)),
         since_frac=_since(late[worst]),
-        causes=_causes(number, digests) if steady >= turns else _turns(meeting, digests),
+        causes=_causes(number, digests) if steady >= turns else by_turns,
         host=_is_host(number, means, meeting, digests),
         lateness_s=(means - means[usual]) * per_step,
         members=meeting.members,
@@ -153,6 +155,18 @@ def _turns(meeting: Meeting, digests: Sequence[RankDigest]) -> Mapping[str, floa
     }
     whole = sum(shares.values())
     return {cause: share / whole for cause, share in shares.items()} if whole > 0 else {}
+
+
+def _with_reason(by_turns: Mapping[str, float], meeting: Meeting, digests: Sequence[RankDigest]) -> float:
+    """Return the share of the waiting by turns that would go with its reason.
+
+    A batch that is more work takes longer forward and backward alike; what only one of them notices is the machine's
+    noise, which no change of the training takes away. Waiting grows with the standard deviation, so of the variance's
+    share s that has a reason 1 - sqrt(1 - s) of the waiting hangs on it.
+    """
+    alike = float(np.mean([digests[int(member)].passes_alike for member in meeting.members]))
+    noise = by_turns.get("compute", 0.0) * (1.0 - alike)
+    return 1.0 - float(np.sqrt(noise))
 
 
 def _is_host(rank: int, means: Floats, meeting: Meeting, digests: Sequence[RankDigest]) -> bool:

@@ -60,7 +60,7 @@ def _notes(survey: Survey, late: Mapping[int, float]) -> dict[int, str]:
         found[survey.straggling.usual] = "in the middle"
         if survey.straggling.is_constant:
             found[survey.straggling.rank] = "the latest"
-    dead = {rank for rank, _ in survey.roster.dead[:_DEAD]}
+    dead = {rank for rank, _ in (*survey.roster.dead, *survey.roster.crashed)[:_DEAD]}
     found |= {number: "ended early" for number, digest in enumerate(digests) if digest.rank in dead}
     return found
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...model.ranks import RankDigest
 from ..values import Values
+from . import link
 from .arrivals import Meeting
 from .exchange import DDP, meets, wire_factor
 
@@ -86,8 +87,12 @@ def _amounts(digests: Sequence[RankDigest], values: Values) -> None:
     hidden = (values.number("comm.exchange_s") or 0.0) * (values.number("comm.overlap_frac") or 0.0)
     wire = float(np.mean([_wire_bytes(digest) for digest in digests]))
     moving = (transfer or 0.0) + hidden * (values.number("comm.exchanges") or 0.0)
-    if transfer is not None and moving > 0 and wire > 0:
+    if transfer is None or wire <= 0:
+        moving = 0.0
+    elif moving > 0:
         values.give("comm.bus_bytes_per_s", wire / moving, len(digests))
+    reductions = float(np.mean([link.reductions(digest) for digest in digests]))
+    link.analyse(digests, link.Use(wire_bytes=wire, reductions=reductions, moving_s=moving), values)
     values.label("comm.groups", _groups(digests))
 
 

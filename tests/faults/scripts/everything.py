@@ -103,7 +103,9 @@ def identities(model, optimizer):
     print(torch.save is torch.serialization.save, pickle.dumps(torch.save))
     print(len(model._forward_hooks), len(model._forward_pre_hooks), len(optimizer._optimizer_step_post_hooks))
     print(len(nn.modules.module._global_forward_hooks), torch.is_grad_enabled(), torch.is_anomaly_enabled())
-    print(threading.active_count(), [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGUSR1)])
+    # The threads that feed a dropped loader's queues end in their own time, with and without the tool.
+    print([t.name for t in threading.enumerate() if not t.name.startswith("QueueFeeder")])
+    print([signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGUSR1)])
     print(random.getstate()[1][:3], np.random.get_state()[1][:3], int(torch.initial_seed()))
     print(torch.randn(2), np.random.rand(2), random.random())
 

@@ -1,0 +1,139 @@
+"""One case under the tool, and what its report answered."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainbottleneck import rulebook
+from trainbottleneck.analyze.ranks.condense import Condenser
+from trainbottleneck.diagnosis import diagnose as make_report
+from trainbottleneck.model.report import FAMILY_OF
+from trainbottleneck.render import json_report
+from trainbottleneck.store import load
+
+from .case import Case
+
+LIMIT_S = 300.0
+PROVE = "4m"  # budget of a trial: 20 pairs of processes of 6 seconds
+OWN_START = ("start of Python and its imports", "building data, model and loop")
+PRICED = (
+    "trial",
+    "ceiling",
+    "simulation",
+    "bracket",
+)  # what this run itself measured; the rest is literature
+
+
+class Failed(Exception):
+    """The tool did not end with a report."""
+
+
+def command(script: Path, arguments: Sequence[str], ranks: int) -> list[str]:
+    """Return the words after ``python`` that start a case."""
+    if ranks == 1:
+        return [str(script), *arguments]
+    return [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(ranks),
+        str(script),
+        *arguments,
+    ]
+
+
+def diagnose(case: Case, arguments: Sequence[str], python: str, folder: Path) -> float:
+    """Run the whole command with its default options; the record and the report are in ``folder``; return seconds."""
+    words = [sys.executable, "-m", "trainbottleneck", "diagnose", "--quiet", "-o", str(folder)]
+    if python != sys.executable:
+        words += ["--python", python]
+    target = command(case.script, arguments, case.ranks)
+    start = time.monotonic()
+    done = subprocess.run(
+        [*words, *target], cwd=folder.parent, env={**os.environ, **case.environment},
+        capture_output=True, text=True, timeout=LIMIT_S, check=False,
+    )  # fmt: skip
+    if not (folder / "report.json").exists():
+        raise Failed(f"{case.name}: code {done.returncode}\n{done.stderr[-2000:]}")
+    return time.monotonic() - start
+
+
+def prove(run: Path, mitigation: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Try one mitigation; return state, speedup and pairs of its trial, and what was said where there is none."""
+    words = [
+        sys.executable,
+        "-m",
+        "trainbottleneck",
+        "prove",
+        str(run),
+        "--only",
+        mitigation,
+        "--budget",
+        PROVE,
+    ]
+    done = subprocess.run(
+        [*words, "--quiet"], env={**os.environ, **environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    found = json.loads((run / "report.json").read_text(encoding="utf-8"))["trials"]
+    trial = next((one for one in found if mitigation in one["mitigations"]), None)
+    if trial is None:
+        return {"state": "NOT TRIED", "reason": done.stderr.strip()[-300:]}
+    return {key: trial[key] for key in ("state", "speedup", "pairs", "reason", "seconds")}
+
+
+def judged(folder: Path) -> dict[str, Any]:
+    """Return the report of the record in ``folder`` as today's rules and analyses make it."""
+    report = make_report(load(folder, Condenser()), rulebook.load([rulebook.shipped()]))
+    return dict(json.loads(json_report.render(report)))
+
+
+def answer(report: Mapping[str, Any], wall_s: float) -> dict[str, Any]:
+    """Return what counts of a report: verdict, ranking, claims, ceilings, times."""
+    verdict = report["verdict"]
+    own = sum(line["seconds"] for line in report["run"]["account"] if line["name"] in OWN_START)
+    step = report["step"]
+    return {
+        "bottleneck": verdict["bottleneck"],
+        "state": verdict["state"],
+        "result": verdict["result"],
+        "share": verdict["share"],
+        "share_basis": verdict["share_basis"],
+        "confidence": verdict["confidence"],
+        "headline": verdict["headline"],
+        "ranking": ranking(report),
+        "claims": [claim(row) for row in report["mitigations"] if row["speedup"]],
+        "ceilings": {  # step without the resource over the step with it, in turn
+            row["resource"]: row["without_s"] / row["step_s"]
+            for row in report["ceilings"]
+            if row["state"] == "measured" and row["step_s"]
+        },
+        "phases": {row["phase"]: row["share"] for row in step["phases"]} if step else {},
+        "step_s": step["seconds"]["mean"] if step else None,
+        "after_start_s": wall_s - own,
+        "foreign_cores": report["measurements"].get("host.foreign_cores", {}).get("value"),
+    }
+
+
+def ranking(report: Mapping[str, Any]) -> list[str]:
+    """Return bottlenecks, the verdict's first, then those of the other findings in their order."""
+    found = [row["bottleneck"] for row in report["findings"] if row["state"] == "fires"]
+    return list(dict.fromkeys(leaf for leaf in (report["verdict"]["bottleneck"], *found) if leaf))
+
+
+def claim(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a piece of advice promises."""
+    keys = ("id", "bottleneck", "speedup", "basis", "next_wall")
+    return {key: row[key] for key in keys}
+
+
+def families(leaves: Sequence[str]) -> set[str]:
+    """Return the families of ``leaves``."""
+    return {FAMILY_OF[leaf] for leaf in leaves}

@@ -1,0 +1,1 @@
+"""What else could have been asked: a look at the chart, a profiler's table, another tool. Run on the same cases."""

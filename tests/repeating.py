@@ -1,0 +1,79 @@
+"""Measures again where a comparison of measured times failed: tests marked ``timing``.
+
+A measured time is a sample. While other programs have the cores it says nothing of the code, so a failure then is
+tried twice more; on a quiet machine once more, so that a defect has to show twice and chance is squared. What was
+repeated, and how busy others were, is told at the end of the run: a test that needs it often is to be mended.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+_BUSY = 0.10  # of the cores' time: one program on one of two cores takes half of it
+_TIMES = {False: 1, True: 2}  # by whether others were busy
+_NOT_BUSY = (3, 4)  # idle and iowait in /proc/stat's first line
+_SHORT_S = 1.0  # the machine's clock of CPU time ticks a hundred times a second: less tells nothing
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+told: list[str] = []
+
+
+def _of_all() -> float:
+    """Return CPU seconds that all programs of this machine, and its hypervisor, have taken; 0 off Linux."""
+    try:
+        fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
+    except OSError:
+        return 0.0
+    return sum(int(field) for place, field in enumerate(fields) if place not in _NOT_BUSY) / _TICKS
+
+
+def _of_ours() -> float:
+    """Return CPU seconds of this process and of its children that have ended."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def _others() -> Iterator[float]:
+    """Yield once, then the share of the cores' time that others have taken since; 0 where that was just now."""
+    began, before = time.monotonic(), _of_all() - _of_ours()
+    yield 0.0
+    taken, passed = _of_all() - _of_ours() - before, time.monotonic() - began
+    yield min(1.0, max(0.0, taken / passed / (os.cpu_count() or 1))) if passed > _SHORT_S else 0.0
+
+
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a test marked ``timing``, again where it failed; report the last attempt only."""
+    if item.get_closest_marker("timing") is None:
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    done = 0
+    while True:
+        others = _others()
+        next(others)
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        busy = next(others)
+        if not any(report.failed for report in reports) or done >= _TIMES[busy > _BUSY]:
+            break
+        done += 1
+        told.append(f"{item.nodeid}: failed while others had {busy:.0%} of the cores, measured again")
+        item.session._setupstate.teardown_exact(None)  # what it shares with others was measured then, too
+        item._initrequest()  # type: ignore[attr-defined]
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what was measured again."""
+    if told:
+        terminalreporter.section("measured again")
+        for line in told:
+            terminalreporter.line(line)
