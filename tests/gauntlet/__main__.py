@@ -1,7 +1,8 @@
 """``python -m gauntlet`` in ``tests/``: diagnoses every case, measures what its fix gains, and writes RESULTS.md.
 
 One process at a time: two would disturb each other's times. What is done is kept in .gauntlet and not done
-again until the case changes; ``--again`` measures anew. Ctrl-C loses the case in hand and nothing else.
+again until the case changes; ``--again`` measures anew. Ctrl-C loses the case in hand and nothing else. What another
+machine measured stays in results.json as it was judged there, as long as the case is the same.
 """
 
 from __future__ import annotations
@@ -33,14 +34,13 @@ def main() -> int:
         try:
             found = row(case, dose, set(args.stages), args.again)
         except NotRun as why:
-            kept.pop((case.name, dose), None)
-            print(why)
+            print(why if results.outdated(kept, case, dose) else f"as results.json has it ({why})")
             continue
         except (Failed, NoSteps) as error:
             failures.append(f"{case.name} {dose}: {error}")
             print("FAILED", flush=True)
             continue
-        kept[case.name, dose] = found
+        kept[case.name, dose] = results.completed(found, kept)
         results.write(kept)
         print(results.line(found), flush=True)
     print(f"{time.monotonic() - start:.0f} s; {results.RESULTS}")
@@ -52,7 +52,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="gauntlet", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="CASE", help="default: all")
-    parser.add_argument("--dose", default="all", choices=("all", "strong", "low"))
+    parser.add_argument("--dose", default="all", choices=("all", "strong", "low", "again"))
     parser.add_argument(
         "--stages", default=",".join(STAGES[:2]), help=f"of {', '.join(STAGES)}; judge alone runs nothing"
     )

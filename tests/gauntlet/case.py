@@ -28,7 +28,7 @@ class Case:
             verdict may name as the limit.
         then: Of ``compound``, right answers for the next wall.
         structure: Of the training loop: plain, trainer, lightning, accumulation, ...
-        doses: Arguments per dose, ``strong`` first.
+        doses: Arguments per dose, ``strong`` first. Of ``healthy`` the same twice, as ``strong`` and ``again``.
         fixed: Arguments that take the cause away; of decoys those that apply what the profile suggests.
         after_first: Of ``compound``, arguments that take only the first wall away.
         script: train.py; ``fixed_script`` where the fix is another file.
@@ -84,9 +84,16 @@ def _read(path: Path) -> Case:
             told[key] = tuple(told[key])
     doses = {name: tuple(words) for name, words in told.pop("doses", {"strong": ()}).items()}
     environment = told.pop("environment", {})
+    if told["kind"] == "healthy":
+        doses = _twice(doses["strong"])
     return Case(
         name=path.stem, script=script, fixed_script=script, doses=doses, environment=environment, **told
     )
+
+
+def _twice(words: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the doses of a healthy training: a false alarm is chance, which shows in more than one run."""
+    return {"strong": words, "again": words}
 
 
 def _examples() -> list[Case]:
@@ -98,12 +105,13 @@ def _example(folder: Path) -> Case:
     told = yaml.safe_load((folder / "expected.yaml").read_text(encoding="utf-8"))
     train, fixed = folder / "train.py", folder / "fixed.py"
     first = (folder / "README.md").read_text(encoding="utf-8").splitlines()[0]
+    words = _endless(folder)
     return Case(
         name="example_" + folder.name,
         what=first,
         kind="cause" if fixed.exists() else "healthy",
         expect=(told["bottleneck"], *(told["also_accept"] or ())),
-        doses={"strong": _endless(folder)},
+        doses={"strong": words} if fixed.exists() else _twice(words),
         fixed=(),
         script=train,
         fixed_script=fixed if fixed.exists() else train,

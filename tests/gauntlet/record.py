@@ -142,7 +142,8 @@ def proved(case: Case, dose: str, again: bool | None) -> dict[str, Any]:
 def row(case: Case, dose: str, stages: set[str], again: bool) -> dict[str, Any]:
     """Return everything about a dose of a case, running those of ``stages`` that are missing."""
     made: dict[str, Any] = {
-        "case": case.name, "dose": dose, "kind": case.kind, "what": case.what, "structure": case.structure,
+        "case": case.name, "dose": dose, "version": stamp(case, dose),
+        "kind": case.kind, "what": case.what, "structure": case.structure,
         "expect": case.expect, "then": case.then, "override": case.override,
         "partial": case.partial,
     }  # fmt: skip

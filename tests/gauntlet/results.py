@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from . import score
-from .case import cases
+from .case import Case, cases
+from .record import stamp
 from .score import Row
 
 HERE = Path(__file__).parent
@@ -23,6 +24,23 @@ def read() -> Rows:
     if not ROWS.exists():
         return {}
     return {(row["case"], row["dose"]): row for row in json.loads(ROWS.read_text(encoding="utf-8"))}
+
+
+def outdated(rows: Rows, case: Case, dose: str) -> bool:
+    """Take the row of a dose out of ``rows`` unless it was measured on this version of the case; return whether."""
+    known = rows.get((case.name, dose))
+    if known is not None and known.get("version") == stamp(case, dose):
+        return False
+    rows.pop((case.name, dose), None)
+    return True
+
+
+def completed(row: dict[str, Any], rows: Rows) -> dict[str, Any]:
+    """Return ``row`` with the rival's answer that ``rows`` has for the same version of its case, if it has none."""
+    before = rows.get((row["case"], row["dose"]), {})
+    if "traceml" in before and before.get("version") == row["version"]:
+        return {"traceml": before["traceml"], **row}
+    return row
 
 
 def write(rows: Rows) -> None:

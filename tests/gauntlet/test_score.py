@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from . import results, score, truth
+from .case import cases
+from .record import stamp
 from .truth import Arm
 
 
@@ -136,3 +138,20 @@ def test_readme_quotes_the_results_that_are_kept() -> None:
     rows = results.read()
     text = results.README.read_text(encoding="utf-8")
     assert results.quoted(text, [rows[key] for key in sorted(rows)]) == text
+
+
+def test_what_another_machine_measured_stays_until_the_case_changes() -> None:
+    case = cases(["gc_storm"])[0]
+    known = {
+        "case": "gc_storm",
+        "dose": "strong",
+        "version": stamp(case, "strong"),
+        "traceml": {"text": "BALANCED"},
+    }
+    rows = {("gc_storm", "strong"): dict(known)}
+    assert not results.outdated(rows, case, "strong") and rows
+    new = {"case": "gc_storm", "dose": "strong", "version": known["version"], "answer": {}}
+    assert results.completed(new, rows) == {**new, "traceml": {"text": "BALANCED"}}
+    rows["gc_storm", "strong"]["version"] = "another"
+    assert results.completed(new, rows) == new
+    assert results.outdated(rows, case, "strong") and not rows
