@@ -236,7 +236,7 @@ def _carry_out(step: Step, tuning: Tuning, draw: Callable[[st.SearchStrategy[Sta
         tuning.confirmed(trial("all", draw(states)), ARM_S)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), budget_s=st.floats(0, 20_000))
 def test_any_search_ends_and_claims_only_what_is_proved_against_the_script(
     data: st.DataObject, budget_s: float

@@ -51,7 +51,7 @@ def check_account(timeline: Timeline, outcome: Outcome) -> None:
 
 
 @given(st.lists(ROW, max_size=60), st.integers(0, 2500), st.integers(0, 3000))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_spans_sum_to_the_nanosecond(raw: list[Row], start: int, length: int) -> None:
     rows = [(s, s + n, k, f, t, name, a, b) for s, n, k, f, t, name, a, b in raw]
     timeline = timeline_of(rows)
@@ -63,7 +63,7 @@ def test_any_spans_sum_to_the_nanosecond(raw: list[Row], start: int, length: int
 
 
 @given(st.lists(ROW, min_size=1, max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_spans_give_measurements_and_never_an_error(raw: list[Row]) -> None:
     rows = [(s, s + n, k, f, t, name, a, b) for s, n, k, f, t, name, a, b in raw]
     found = analyse(run(process(rows)))
@@ -103,7 +103,7 @@ def loops(draw: st.DrawFn) -> Loop:
 
 
 @given(loops(), st.randoms(use_true_random=False))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_nested_and_bent_spans_sum_whatever_order_they_were_written_in(loop: Loop, random: object) -> None:
     timeline = timeline_of(loop.rows)
     shuffled = list(loop.rows)
@@ -122,7 +122,7 @@ def test_nested_and_bent_spans_sum_whatever_order_they_were_written_in(loop: Loo
 
 
 @given(st.integers(0, 400))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_record_cut_anywhere_still_sums(length: int) -> None:
     loop = Loop().validate(2)
     for _ in range(10):

@@ -98,7 +98,7 @@ def test_time_does_not_explode_on_repetition(unit: str) -> None:
     assert len(redact_argv([unit * 5000, "--lr"])) == 2
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.text(max_size=60), max_size=6))
 def test_any_text_gives_as_many_arguments_back(argv: list[str]) -> None:
     assert len(redact_argv(argv)) == len(argv)

@@ -211,7 +211,7 @@ def test_damaged_lines_are_counted_and_skipped(tmp_path: Path, line: bytes) -> N
     assert "1 of 3" in problem
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_without_a_traceback(
     tmp_path_factory: pytest.TempPathFactory, data: bytes

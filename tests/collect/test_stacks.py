@@ -293,7 +293,7 @@ def test_sizes_are_bounded() -> None:
     assert len(found.frames[0][0]) == 200
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.sampled_from(

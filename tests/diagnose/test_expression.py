@@ -150,7 +150,7 @@ def test_an_unknown_name_gets_the_nearest_one() -> None:
         check_names(expression, ["input.wait_frac", "input.workers"], "rule.yaml: when")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.text(max_size=120) | st.text(alphabet="ab.01()+-*/<>=!, notandrmix\n", max_size=120))
 def test_any_text_parses_or_is_a_rule_error(text: str) -> None:
     try:
@@ -179,7 +179,7 @@ _tree = st.recursive(
 _value = st.none() | st.floats() | st.booleans() | st.integers(-(10**30), 10**30)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(_tree, _value, _value)
 def test_evaluating_never_raises_and_gives_a_finite_number(
     text: str, a: float | None, b: float | None
@@ -188,7 +188,7 @@ def test_evaluating_never_raises_and_gives_a_finite_number(
     assert result is None or math.isfinite(result)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_tree, _value, _value)
 def test_learning_more_never_contradicts_what_was_known(text: str, a: float | None, b: float | None) -> None:
     expression = parse(text, "x")

@@ -56,7 +56,7 @@ EVENTS = st.lists(
 BOOK = rulebook.load([rulebook.shipped()])
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(EVENTS, st.booleans(), st.booleans())
 def test_any_events_give_a_report_whose_parts_sum_up(
     tmp_path_factory: pytest.TempPathFactory,
@@ -89,7 +89,7 @@ def test_any_events_give_a_report_whose_parts_sum_up(
             assert -1e-9 <= one.value <= 1 + 1e-9, key
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(max_size=5),

@@ -54,7 +54,7 @@ def test_what_stands_after_the_events_is_read_too() -> None:
     assert trace.events == len(events)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, len(PRETTY)), st.booleans())
 def test_a_cut_at_any_byte_leaves_every_whole_event(place: int, pretty: bool) -> None:
     text = PRETTY if pretty else TEXT
@@ -83,7 +83,7 @@ def _whole_events(cut: bytes) -> int:
         found += 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 3000), st.binary(max_size=8))
 def test_damage_inside_never_crashes(place: int, junk: bytes) -> None:
     text = TEXT[:place] + junk + TEXT[place + len(junk) :]
@@ -94,7 +94,7 @@ def test_damage_inside_never_crashes(place: int, junk: bytes) -> None:
     assert kept(trace) <= len(training(steps=3).events) + 8
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 5000))
 def test_a_compressed_file_cut_anywhere_tells_so(
     tmp_path_factory: pytest.TempPathFactory, place: int

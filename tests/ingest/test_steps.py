@@ -241,7 +241,7 @@ def test_a_kernel_belongs_to_the_phase_that_launched_it() -> None:
 TIMES = st.integers(0, 400)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     st.lists(
         st.tuples(st.sampled_from(list(Work)), TIMES, st.integers(0, 60), st.integers(-1, 400)), min_size=1

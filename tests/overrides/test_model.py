@@ -27,7 +27,7 @@ def results() -> dict[str, str]:
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     environment.pop("TORCHDYNAMO_DISABLE", None)
     command = [sys.executable, "-W", "ignore", str(HERE / "model_child.py"), *GROUPS]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=800, check=False)
     lines = done.stdout.splitlines()
     assert done.returncode == 0 and lines, done.stderr
     return dict(json.loads(lines[-1]))

@@ -116,7 +116,7 @@ def _comments(text: str) -> list[str]:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(script=_scripts())
 def test_the_syntax_is_the_old_one_but_for_the_arguments(script: tuple[str, int]) -> None:
     text, line = script
@@ -133,7 +133,7 @@ def test_the_syntax_is_the_old_one_but_for_the_arguments(script: tuple[str, int]
     compile(after, FILE, "exec")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     script=_scripts(),
     newline=st.sampled_from(("\n", "\r\n", "\r")),

@@ -93,13 +93,13 @@ def test_workers_that_wait_for_reads_leave_the_cores_free() -> None:
     assert slowdown(pipeline(workers=8, cpu_s=0.001, io_s=0.1, cores=2)).worker < 1.1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pipelines)
 def test_no_step_is_faster_than_its_busiest_resource(one: Pipeline) -> None:
     assert step_time(one) >= floor_s(one) * (1 - EDGE)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(pipelines, st.integers(2, 3))
 def test_more_workers_are_never_slower_while_cores_are_free(one: Pipeline, times: int) -> None:
     # For unequal batches this holds for multiples only, where each worker keeps a part of its batches: with 3
@@ -108,14 +108,14 @@ def test_more_workers_are_never_slower_while_cores_are_free(one: Pipeline, times
     assert step_time(replace(free, workers=free.workers * times)) <= step_time(free) * (1 + EDGE)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(pipelines)
 def test_one_more_worker_is_never_slower_for_equal_batches(one: Pipeline) -> None:
     free = replace(one, workers=max(1, one.workers), cores=1000.0, cv=0.0)
     assert step_time(replace(free, workers=free.workers + 1)) <= step_time(free) * (1 + EDGE)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(pipelines, st.floats(0, 1), st.sampled_from(["io_s", "step_s"]))
 def test_less_of_anything_that_takes_no_core_is_never_slower(one: Pipeline, factor: float, part: str) -> None:
     free = replace(one, cores=1000.0)
@@ -123,7 +123,7 @@ def test_less_of_anything_that_takes_no_core_is_never_slower(one: Pipeline, fact
     assert step_time(less) <= step_time(free) * (1 + EDGE)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pipelines)
 def test_contention_only_slows_down(one: Pipeline) -> None:
     slow = slowdown(one)

@@ -173,7 +173,7 @@ def test_every_model_is_unknown_without_measurements(model: str) -> None:
 amount = st.none() | st.floats(-1, 5, allow_nan=False)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(["remove", "amortise", "loader"]),
     st.fixed_dictionaries(dict.fromkeys(("seconds", "fraction", "low", "high", "interval", "times"), amount)),
@@ -192,7 +192,7 @@ def test_no_estimate_beats_its_bound(
         assert found.speedup.low <= found.speedup.likely <= found.speedup.high <= bound * (1 + 1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(["seconds", "fraction"]), st.floats(0.001, 10))
 def test_removing_nothing_gains_nothing(name: str, mean: float) -> None:
     assert likely(ask("remove", measurements(step__mean_s=mean), **{name: 0.0})) == 1

@@ -34,7 +34,7 @@ def mean(values: tuple[float, ...] | list[float]) -> float:
     return sum(values) / len(values)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(times, rules)
 def test_no_step_is_shorter_than_its_busiest_resource(one: Times, rule: Rules) -> None:
     step = mean_step([one], rule, 12 * STEPS // 10)
@@ -45,7 +45,7 @@ def test_no_step_is_shorter_than_its_busiest_resource(one: Times, rule: Rules) -
     assert step >= mean(one.device_s) * (1 - EDGE) - rule.ahead * 0.1 / STEPS
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(times, rules, st.sampled_from(["before_s", "issue_s", "after_s", "device_s"]), st.floats(0, 1))
 def test_less_of_anything_is_never_slower(one: Times, rule: Rules, part: str, factor: float) -> None:
     ordered = replace(
@@ -55,7 +55,7 @@ def test_less_of_anything_is_never_slower(one: Times, rule: Rules, part: str, fa
     assert step_ends([less], ordered, STEPS)[-1] <= step_ends([one], ordered, STEPS)[-1] + 1e-9
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(times, rules, st.floats(0, 1))
 def test_a_faster_loader_is_never_slower(one: Times, rule: Rules, factor: float) -> None:
     ordered = replace(rule, in_order=True)
@@ -63,7 +63,7 @@ def test_a_faster_loader_is_never_slower(one: Times, rule: Rules, factor: float)
     assert step_ends([less], ordered, STEPS)[-1] <= step_ends([one], ordered, STEPS)[-1] + 1e-9
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(times, rules)
 def test_a_longer_queue_is_never_slower_in_order(one: Times, rule: Rules) -> None:
     ordered = replace(rule, in_order=True)

@@ -289,7 +289,7 @@ loads = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(loads, st.lists(changes, min_size=2, max_size=3))
 def test_changes_together_gain_at_least_as_much_as_each_and_never_beat_a_resource(
     one: Workload, some: list[Change]
@@ -304,7 +304,7 @@ def test_changes_together_gain_at_least_as_much_as_each_and_never_beat_a_resourc
     assert step >= run.step_s(together([every, without_loop])) * 0.98
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(changes, min_size=2, max_size=4))
 def test_changes_are_the_same_in_any_order(some: list[Change]) -> None:
     one, other = together(some), together(reversed(some))
@@ -315,7 +315,7 @@ def test_changes_are_the_same_in_any_order(some: list[Change]) -> None:
     assert (one.cpu_factor, one.io_factor) == pytest.approx((other.cpu_factor, other.io_factor))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(loads, st.integers(2, 3))
 def test_more_workers_are_never_slower_while_cores_are_free(one: Workload, times: int) -> None:
     assert one.feeding is not None
