@@ -19,7 +19,7 @@ from .diagnosing import Failed
 from .record import NotRun, row
 from .truth import NoSteps
 
-STAGES = ("diagnose", "truth", "prove", "traceml", "judge")
+STAGES = ("diagnose", "truth", "prove", "tune", "traceml", "judge")
 
 
 def main() -> int:
@@ -43,6 +43,7 @@ def main() -> int:
         kept[case.name, dose] = results.completed(found, kept)
         results.write(kept)
         print(results.line(found), flush=True)
+    results.write(kept)
     print(f"{time.monotonic() - start:.0f} s; {results.RESULTS}")
     for failure in failures:
         print(failure, file=sys.stderr)

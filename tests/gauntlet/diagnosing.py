@@ -21,6 +21,7 @@ from trainbottleneck.store import load
 from .case import Case
 
 LIMIT_S = 300.0
+TUNE = "12m"
 PROVE = "4m"  # budget of a trial: 20 pairs of processes of 6 seconds
 OWN_START = ("start of Python and its imports", "building data, model and loop")
 PRICED = (
@@ -87,6 +88,33 @@ def prove(run: Path, mitigation: str, environment: Mapping[str, str]) -> dict[st
     if trial is None:
         return {"state": "NOT TRIED", "reason": done.stderr.strip()[-300:]}
     return {key: trial[key] for key in ("state", "speedup", "pairs", "reason", "seconds")}
+
+
+def tune(case: Case, arguments: Sequence[str], python: str, folder: Path) -> dict[str, Any]:
+    """Search the fastest recipe; return its mitigations and its proved speedup over the script as it is."""
+    words = [sys.executable, "-m", "trainbottleneck", "tune", "--quiet", "--budget", TUNE, "-o", str(folder)]
+    if python != sys.executable:
+        words += ["--python", python]
+    target = command(case.script, arguments, case.ranks)
+    start = time.monotonic()
+    done = subprocess.run(
+        [*words, *target], cwd=folder.parent, env={**os.environ, **case.environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise Failed(f"{case.name}: code {done.returncode}\n{done.stderr[-2000:]}")
+    return {**_total(folder), "seconds": time.monotonic() - start}
+
+
+def _total(folder: Path) -> dict[str, Any]:
+    """Return the recipe that a search left, and what the trial of the whole of it measured."""
+    if not (folder / "recipe.json").exists():
+        return {"mitigations": [], "speedup": 1.0}
+    recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))["changes"]
+    wanted = list(dict.fromkeys(change["mitigation"] for change in recipe))
+    trials = json.loads((folder / "trials.json").read_text(encoding="utf-8"))["trials"]
+    whole = [one for one in trials if set(one["mitigations"]) == set(wanted)]
+    return {"mitigations": wanted, "speedup": whole[-1]["speedup"]["likely"]}
 
 
 def judged(folder: Path) -> dict[str, Any]:

@@ -139,6 +139,17 @@ def proved(case: Case, dose: str, again: bool | None) -> dict[str, Any]:
     return kept(here / "proved.json", case, dose, again, run)
 
 
+def tuned(case: Case, dose: str, again: bool | None) -> dict[str, Any]:
+    """Return the fastest recipe that the tool finds by itself, and its speedup."""
+    here = folder(case, dose)
+
+    def run() -> dict[str, Any]:
+        shutil.rmtree(here / "tune", ignore_errors=True)
+        return diagnosing.tune(case, case.doses[dose], interpreter(case), here / "tune")
+
+    return kept(here / "tuned.json", case, dose, again, run)
+
+
 def row(case: Case, dose: str, stages: set[str], again: bool) -> dict[str, Any]:
     """Return everything about a dose of a case, running those of ``stages`` that are missing."""
     made: dict[str, Any] = {
@@ -151,6 +162,7 @@ def row(case: Case, dose: str, stages: set[str], again: bool) -> dict[str, Any]:
     for stage, name, run, wanted in (
         ("truth", "truth", true, case.kind != "healthy"),
         ("prove", "trial", proved, case.override is not None),
+        ("tune", "tuned", tuned, case.override is not None),
         ("traceml", "traceml", rival, not case.requires),
     ):
         if wanted:

@@ -126,7 +126,33 @@ def _summary(rows: Sequence[Row]) -> str:
         *_alarms(rows),
     ]
     figures = "\n".join(f"- {text}" for text in _figures(rows))
-    return table(["", "bottleneck", "largest phase", "largest operator", "TraceML"], body) + "\n\n" + figures
+    verdicts = table(["", "bottleneck", "largest phase", "largest operator", "TraceML"], body)
+    return "\n\n".join((verdicts, figures, *_trials(rows)))
+
+
+def _trials(rows: Sequence[Row]) -> list[str]:
+    """Return the table of what was promised, tried, and gained by hand."""
+    tried = [row for row in rows if row.get("trial") or row.get("tuned")]
+    if not tried:
+        return []
+    head = ["case", "advice", "promised", "`prove`", "fixed by hand", "`tune`"]
+    return [table(head, [_trial(row) for row in tried])]
+
+
+def _trial(row: Row) -> list[str]:
+    promise, trial, truth, tuned = score.promise(row), row.get("trial"), row.get("truth"), row.get("tuned")
+    return [
+        row["case"] if row["dose"] == "strong" else f"{row['case']}, low",
+        row["override"],
+        "-" if promise is None else _times(promise["speedup"]),
+        "-" if trial is None else " ".join(filter(None, (trial["state"], _times(trial.get("speedup"))))),
+        "-" if truth is None else f"{truth['speedup']:.2f}x ({truth['low']:.2f} to {truth['high']:.2f})",
+        "-" if tuned is None else f"{tuned['speedup']:.2f}x",
+    ]
+
+
+def _times(gain: Mapping[str, float] | None) -> str:
+    return "" if gain is None else f"{gain['likely']:.2f}x ({gain['low']:.2f} to {gain['high']:.2f})"
 
 
 def _of(rows: Sequence[Row], good: Callable[[Row], bool], rival: str | None) -> list[str]:
@@ -176,6 +202,8 @@ def _figures(rows: Sequence[Row]) -> list[str]:
     ceilings = score.present(score.ceiling_error(row) for row in rows)
     promises = score.present(score.promise_error(row) for row in rows)
     trials = score.present(score.trial_error(row) for row in rows)
+    foretold = score.present(score.foretold_error(row) for row in rows)
+    reached = score.present(score.reached(row) for row in rows)
     cover = [found for found in (score.covered(row) for row in rows) if found is not None]
     waits = [row["answer"]["after_start_s"] for row in rows]
     aboard = [row["answer"]["step_s"] / row["truth"]["step_s"] - 1 for row in rows if _comparable(row)]
@@ -185,11 +213,21 @@ def _figures(rows: Sequence[Row]) -> list[str]:
         f"advice that does what the fix does, promised against measured step: {_errors(promises)}; the range holds "
         f"the truth in {_part(sum(cover), len(cover))}",
         f"proved by a trial against the script fixed by hand: {_errors(trials)}",
+        f"promised against proved by the trial of the same advice: {_errors(foretold)}",
+        f"`tune` against the script fixed by hand: {_shares(reached)}",
         f"time to verdict beyond the script's own start: median {score.median(waits):.0f} s, "
         f"longest {max(waits):.0f} s" if waits else "no case was run",
         f"step under the tool against the step without it, other times and other processes: median "
         f"{score.median(aboard):+.1%}" if aboard else "no truth was measured",
     ]  # fmt: skip
+
+
+def _shares(values: Sequence[float]) -> str:
+    return (
+        f"{len(values)}, median {score.median(values):.0%} of its speed, least {min(values):.0%}"
+        if values
+        else "none"
+    )
 
 
 def _extent(rows: Sequence[Row]) -> str:

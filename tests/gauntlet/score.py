@@ -107,6 +107,20 @@ def trial_error(row: Row) -> float | None:
     return float(truth["speedup"] / trial["speedup"]["likely"] - 1)
 
 
+def foretold_error(row: Row) -> float | None:
+    """Return the step that a PROVED trial measured over what the same advice promised before, minus one."""
+    trial, claim = row.get("trial"), promise(row)
+    if not trial or trial["state"] != "PROVED" or claim is None:
+        return None
+    return float(claim["speedup"]["likely"] / trial["speedup"]["likely"] - 1)
+
+
+def reached(row: Row) -> float | None:
+    """Return the speed of the recipe that ``tune`` found over that of the script fixed by hand."""
+    tuned, truth = row.get("tuned"), row.get("truth")
+    return float(tuned["speedup"] / truth["speedup"]) if tuned and truth else None
+
+
 def covered(row: Row) -> bool | None:
     """Return whether the promised range meets the truth's interval."""
     claim, truth = promise(row), row.get("truth")
