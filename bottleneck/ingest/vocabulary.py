@@ -48,6 +48,7 @@ _STEP = re.compile(r"ProfilerStep#?\s*\d*")
 _AUTOGRAD = re.compile(r"autograd::engine::evaluate_function|torch::autograd::|\w*Backward\d*(\s|$)")
 _SYNCS = re.compile(r"(cuda|hip|cu|xpu)\w*(Synchronize|_synchronize)\w*$|(cuda|hip|cu)Memcpy(2D|DtoH|HtoD)?$")
 _BLOCKING_COPY = re.compile(r"(cuda|hip)Memcpy(With|Async)")
+_RANK = re.compile(r"(?:^|[^a-z])rank[_\-.]?(\d{1,6})", re.IGNORECASE)
 _COPY_OPERATORS = frozenset(("aten::to", "aten::_to_copy", "aten::copy_"))
 _ANNOTATIONS: Mapping[str, Kind] = {
     "forward": Kind.FORWARD,
@@ -141,5 +142,5 @@ def loader_workers(name: str) -> int | None:
 
 def rank_in(name: str) -> int | None:
     """Return the rank that a file's name tells: ``rank_3``, ``rank3.json``, ``trace-rank-3``; None without one."""
-    found = re.search(r"(?:^|[^a-z])rank[_\-.]?(\d{1,6})", name, re.IGNORECASE)
+    found = _RANK.search(name)
     return int(found.group(1)) if found else None
