@@ -96,7 +96,7 @@ class Tuning:
         self._left_s, self._allow, self._steps = budget_s, allow_changes, steps
         self._advice: tuple[Advice, ...] | None = None
         self._wall = ""
-        self._arm_s = self._diagnosis_s = 0.0
+        self._arm_s = self._diagnosis_s = self._pair_s = 0.0
         self._tried: dict[Effect, tuple[str, str, int]] = {}  # state, wall, number of changes taken by then
         self._total: Trial | None = None
         self._is_confirmed = False
@@ -143,6 +143,8 @@ class Tuning:
     def tried(self, step: Try, trials: Sequence[Trial], seconds: float) -> None:
         """Note the trials of a round, one for each candidate that was begun, known by its advice's id."""
         self._left_s -= seconds
+        if not self.taken:
+            self._pair_s = max((_seconds_a_pair(one) for one in trials), default=0.0) or 2 * self._arm_s
         found = {one.mitigations[-1]: one for one in trials if one.mitigations}
         for advice in step.candidates:
             trial = found.get(advice.id)
@@ -208,14 +210,18 @@ class Tuning:
         return 2 * self._arm_s * (_EQUAL_PAIRS + _FIRST_LOOK * candidates)
 
     def _reserve_s(self) -> float:
-        """Return seconds to keep for the trial of the whole recipe: it needs one once something is stacked."""
-        return self._least_s(1) if self.taken else 0.0
+        """Return seconds to keep for the trial of the whole recipe: it needs one once something is stacked.
+
+        Its pairs have the script as it is in one arm, as those of the first round had: one more than the first look
+        needs, since one may be dropped. What equal runs differ by is known from there.
+        """
+        return (_FIRST_LOOK + 1) * self._pair_s if self.taken else 0.0
 
     def _end(self, reason: str) -> Step:
         """Return the trial of the whole recipe where it is still to be made, else the end."""
         self._reason = reason
         if len(self.taken) > 1 and not self._is_confirmed:
-            return Confirm(recipe=self.recipe, budget_s=max(self._left_s, self._least_s(1)))
+            return Confirm(recipe=self.recipe, budget_s=max(self._left_s, self._reserve_s()))
         return self._finish(reason)
 
     def _finish(self, reason: str) -> Finish:
@@ -232,6 +238,12 @@ def stacked(recipe: Recipe, changes: Recipe) -> Recipe:
     """Return ``recipe`` with ``changes`` on top: they take the place of what the same advice asked for before."""
     ids = {one.mitigation for one in changes}
     return (*(one for one in recipe if one.mitigation not in ids), *changes)
+
+
+def _seconds_a_pair(trial: Trial) -> float:
+    """Return seconds that a pair of ``trial`` took, those that did not count included; 0 where none was run."""
+    runs = trial.pairs + sum(trial.dropped.values())
+    return trial.seconds / runs if runs else 0.0
 
 
 def _effect(changes: Recipe) -> Effect:

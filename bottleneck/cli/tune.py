@@ -16,7 +16,7 @@ from ..analyze.progress import look
 from ..collect import deep, folder, session
 from ..collect.aside import Aside
 from ..collect.target import Target, resolve
-from ..collect.trials import Candidate, Trials
+from ..collect.trials import Candidate, Equal, Known, Trials
 from ..collect.watch import Limits, Stage
 from ..errors import BottleneckError
 from ..model.trial import Change, Trial
@@ -98,6 +98,7 @@ class Search:
         self.sites: list[Mapping[str, Any]] = []
         self.trials: list[Trial] = []
         self.known: Any = None
+        self.first: tuple[Known, Equal] | None = None  # of the script as it is
         self._runs = 0
         self._is_stopped = False
 
@@ -149,11 +150,14 @@ class Search:
         """Try some advice on top of the recipe so far."""
         titles = {one.id: one.title for one in step.candidates}
         wanted = [Candidate(mitigations=(one.id,), changes=one.changes) for one in step.candidates]
+        known = self.known
 
         def take(found: tuple[Trial, ...]) -> None:
             self.plan.tried(step, found, time.monotonic() - began)
 
-        self._try(wanted, titles, step.budget_s, step.recipe, take)
+        session_ = self._trials(wanted, step.budget_s, known, base=step.recipe)
+        self._try(session_, titles, take)
+        self.first = self.first or (known, session_.equal())
 
     def _confirm(self, step: Confirm, began: float) -> None:
         """Try the whole recipe against the script as it is."""
@@ -164,25 +168,25 @@ class Search:
         def take(found: tuple[Trial, ...]) -> None:
             self.plan.confirmed(found[0], time.monotonic() - began)
 
-        self._try([whole], {}, step.budget_s, (), take)
+        known, equal = self.first or (self.known, None)
+        self._try(self._trials([whole], step.budget_s, known, equal=equal), {}, take)
 
-    def _try(
+    def _trials(
         self,
         wanted: list[Candidate],
-        titles: Mapping[str, str],
         budget_s: float,
-        base: tuple[Change, ...],
-        take: Callable[[tuple[Trial, ...]], None],
+        known: Known,
+        base: tuple[Change, ...] = (),
+        equal: Equal | None = None,
+    ) -> Trials:
+        """Return a session of trials."""
+        where = self.where / f"trials-{len(self.trials) + 1}"
+        return Trials(self.target, where, wanted, known, budget_s, base=base, equal=equal)
+
+    def _try(
+        self, session_: Trials, titles: Mapping[str, str], take: Callable[[tuple[Trial, ...]], None]
     ) -> None:
         """Run one session of trials and give what it found to ``take``, before anything else can be interrupted."""
-        session_ = Trials(
-            self.target,
-            self.where / f"trials-{len(self.trials) + 1}",
-            wanted,
-            self.known,
-            budget_s,
-            base=base,
-        )
         try:
             self._carry_out(session_, titles)
         except KeyboardInterrupt:

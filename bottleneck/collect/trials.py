@@ -17,6 +17,7 @@ from ..model.trial import Change, LossComparison, Trial
 from ..verify.losses import compare_losses
 from ..verify.pairs import Measured, measure, result
 from ..verify.protocol import Outcome, Progress, Result, Session, Task
+from ..verify.trials import Pair
 from ..verify.warm_up import Length, break_even_steps, plan_steps
 from .devices import DeviceReader
 from .target import Target
@@ -25,6 +26,7 @@ from .trial import Conditions, run_arm
 _PATIENCE = 5.0  # an arm may take so many times what is expected, and a minute: compiling, a slower change
 _PATIENCE_S = 60.0
 _SHARE = 0.04  # of the budget one process may take: 12 pairs fit, enough for the third look at one change
+_EQUAL_PAIRS = 2
 _LEAST_PAIRS = 5  # two equal ones and three of a change: with fewer there is no verdict
 # The first look comes early: over simulated trials a gain of 20 % is then proved in 3.8 pairs instead of 5, and equal
 # runs are told apart in 0.6 % of trials (tests/verify).
@@ -76,6 +78,19 @@ class Known:
     folder: Path | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equal:
+    """What pairs of two equal runs showed: the noise, and whether the script repeats its losses.
+
+    Attributes:
+        pairs: Seconds per step of both.
+        arms: The first pair, for its losses.
+    """
+
+    pairs: tuple[Pair, ...] = ()
+    arms: tuple[Arm, Arm] | None = None
+
+
 @dataclass(slots=True)
 class _Seen:
     """What the pairs of one candidate showed beside their times."""
@@ -96,10 +111,12 @@ class Trials:
         budget_s: float,
         seed: int = 0,
         base: Sequence[Change] = (),
+        equal: Equal | None = None,
     ) -> None:
         """Prepare; ``where`` is a folder for the processes' records, removed again but for those that failed.
 
-        ``base`` are changes that both arms carry: what was proved before.
+        ``base`` are changes that both arms carry: what was proved before. ``equal`` are the equal runs of an earlier
+        session with the same ``base`` and ``known``; then none are made.
 
         Raises:
             NotMeasurable: The budget has no time for a pair.
@@ -116,16 +133,24 @@ class Trials:
         if isinstance(planned, str):
             raise NotMeasurable(planned)
         self.length: Length = planned
-        least_s = 2 * _LEAST_PAIRS * planned.seconds
+        equal = equal or Equal()
+        least = _LEAST_PAIRS - min(len(equal.pairs), _EQUAL_PAIRS)
+        least_s = 2 * least * planned.seconds
         if least_s > budget_s:
             raise NotMeasurable(
                 f"a process of this script takes {planned.seconds:.0f} s to measure, and a verdict needs "
-                f"{2 * _LEAST_PAIRS} of them: give --budget {math.ceil(least_s / 60)}m or more"
+                f"{2 * least} of them: give --budget {math.ceil(least_s / 60)}m or more"
             )
         self.session = Session(
-            list(self.candidates), budget_s=budget_s, arm_s=planned.seconds, seed=seed, looks=_LOOKS
+            list(self.candidates),
+            budget_s=budget_s,
+            arm_s=planned.seconds,
+            seed=seed,
+            looks=_LOOKS,
+            equal_pairs=equal.pairs,
         )
-        self._seen: dict[str | None, _Seen] = {None: _Seen(), **{name: _Seen() for name in self.candidates}}
+        self._seen: dict[str | None, _Seen] = {name: _Seen() for name in self.candidates}
+        self._seen[None] = _Seen(arms=equal.arms)
         self._count = 0
         reader = DeviceReader()
         self.devices = None if reader.reason else reader
@@ -149,6 +174,10 @@ class Trials:
             raise
         tell(self.session.progress(), None)
         keep(self.trials())
+
+    def equal(self) -> Equal:
+        """Return what equal runs showed, for another session with the same ``base`` and ``known``."""
+        return Equal(pairs=self.session.equal_pairs(), arms=self._seen[None].arms)
 
     def sites(self) -> tuple[Mapping[str, Any], ...]:
         """Return where the script's calls were changed, as the overrides of the first counted pairs told."""

@@ -226,6 +226,10 @@ class Session:
         """Return what the A/A pairs differ by."""
         return noise_of(self._equal.pairs)
 
+    def equal_pairs(self) -> tuple[Pair, ...]:
+        """Return seconds per step of the A/A pairs that count."""
+        return tuple(self._equal.pairs)
+
     def outcomes(self) -> tuple[Outcome, ...]:
         """Return what is known of each candidate, in the order given."""
         return tuple(_outcome(trial) for trial in self._trials)

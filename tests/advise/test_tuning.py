@@ -213,12 +213,20 @@ def test_a_round_leaves_half_of_the_time_to_those_behind() -> None:
     assert trying(begun(advice("a"), budget_s=180)).budget_s == 100
 
 
-def test_time_is_kept_for_the_trial_of_the_whole() -> None:
-    tuning = begun(advice("a"), advice("b"), budget_s=30 + 100 + 30 + 199)
-    tuning.tried(trying(tuning), [trial("b", gain=1.6)], 100)
-    tuning.diagnosed([advice("a")], "optimizer", ARM_S, 30.0)
-    end = tuning.next()  # 100 s for a verdict and 100 s for the whole do not fit into 199
-    assert isinstance(end, Finish) and end.reason == "the budget has no time for another verdict"
+@pytest.mark.parametrize(("pairs", "seconds", "whole_s"), [(0, 0.0, 80), (5, 200.0, 160)])
+def test_time_is_kept_for_the_trial_of_the_whole(pairs: int, seconds: float, whole_s: float) -> None:
+    # 3 pairs and one that may be dropped, of 20 s as expected, or of 40 s as the first round took: its first arm is the
+    # script as it is, which is slower than what the second round tries.
+    for spare_s, kind in ((-1, Finish), (0, Try)):
+        tuning = begun(advice("a"), advice("b"), budget_s=30 + 100 + 30 + 100 + whole_s + spare_s)
+        first = dataclasses.replace(
+            trial("b", gain=1.6), pairs=pairs - 1, dropped={"steal": 1}, seconds=seconds
+        )
+        tuning.tried(trying(tuning), [first if pairs else trial("b", gain=1.6)], 100)
+        tuning.diagnosed([advice("a")], "optimizer", ARM_S, 30.0)
+        end = tuning.next()
+        assert isinstance(end, kind)
+        assert isinstance(end, Try) or end.reason == "the budget has no time for another verdict"
 
 
 def _carry_out(step: Step, tuning: Tuning, draw: Callable[[st.SearchStrategy[State]], State]) -> None:

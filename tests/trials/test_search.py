@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from trainbottleneck.advise.tuning import Finish, Try, Tuning
 from trainbottleneck.collect.target import Target
+from trainbottleneck.collect.trials import Candidate, Equal, Known, Trials
 from trainbottleneck.model.trial import Trial
 
 tune: Any = importlib.import_module("trainbottleneck.cli.tune")  # the package holds the command by this name
@@ -46,6 +47,9 @@ class Session:
     def sites(self) -> tuple[Any, ...]:
         return ()
 
+    def equal(self) -> tuple[()]:
+        return ()
+
     def trials(self) -> tuple[Trial, ...]:
         return (PROVED,)
 
@@ -64,3 +68,18 @@ def test_ctrl_c_after_a_proof_keeps_it(where: str, tmp_path: Path, monkeypatch: 
     finish: Finish | Any
     finish, stopped = search.run()
     assert stopped and finish == (PROVED,)
+
+
+def test_equal_runs_of_an_earlier_session_are_not_made_again(tmp_path: Path) -> None:
+    def first_of(*pairs: tuple[float, float]) -> str | None:
+        candidate = Candidate(mitigations=("more_workers",), changes=())
+        known = Known(step_s=0.01, start_s=1.0)
+        equal = Equal(pairs=pairs)
+        trials = Trials(cast(Target, None), tmp_path, [candidate], known, budget_s=1000.0, equal=equal)
+        assert trials.equal().pairs == pairs
+        task = trials.session.next()
+        assert task is not None
+        return task.candidate
+
+    assert first_of() is None
+    assert first_of((1.0, 1.01), (1.0, 0.99)) == "more_workers"
