@@ -186,7 +186,7 @@ class Session:
         """Return what to run; None when nothing is left to do, or no time for it."""
         trial = None if self._ended else self._choose()
         if trial is None:
-            self._end("the budget had no time for more pairs")
+            self._end(_no_time(self._disturbed))
             return None
         draw = self._random
         return Task(
@@ -334,6 +334,15 @@ class Session:
         else:
             trial.state = found.state
         trial.judged = found
+
+
+def _no_time(disturbed: Counter[str]) -> str:
+    """Return why a session ends with its budget: pairs that did not count have used it up, too."""
+    reason = "the budget had no time for more pairs"
+    if not disturbed:
+        return reason
+    most, _ = disturbed.most_common(1)[0]
+    return f"{reason}: {disturbed.total()} did not count, mostly since {most}"
 
 
 def _is_over(trial: _Trial) -> bool:

@@ -32,6 +32,10 @@ PRICED = (
 )  # what this run itself measured; the rest is literature
 
 
+class Disturbed(Exception):
+    """Other programs, or the hypervisor, had the cores for so long that nothing could be tried."""
+
+
 class Failed(Exception):
     """The tool did not end with a report."""
 
@@ -86,7 +90,9 @@ def prove(run: Path, mitigation: str, environment: Mapping[str, str]) -> dict[st
     found = json.loads((run / "report.json").read_text(encoding="utf-8"))["trials"]
     trial = next((one for one in found if mitigation in one["mitigations"]), None)
     if trial is None:
-        return {"state": "NOT TRIED", "reason": done.stderr.strip()[-300:]}
+        raise Disturbed(f"no pair counted {done.stderr.strip()[-300:]}")
+    if trial["state"] == "UNDECIDED":
+        _refuse_disturbed([trial])
     return {key: trial[key] for key in ("state", "speedup", "pairs", "reason", "seconds")}
 
 
@@ -108,13 +114,24 @@ def tune(case: Case, arguments: Sequence[str], python: str, folder: Path) -> dic
 
 def _total(folder: Path) -> dict[str, Any]:
     """Return the recipe that a search left, and what the trial of the whole of it measured."""
+    trials = json.loads((folder / "trials.json").read_text(encoding="utf-8"))["trials"]
     if not (folder / "recipe.json").exists():
+        _refuse_disturbed(trials)
         return {"mitigations": [], "speedup": 1.0}
     recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))["changes"]
     wanted = list(dict.fromkeys(change["mitigation"] for change in recipe))
-    trials = json.loads((folder / "trials.json").read_text(encoding="utf-8"))["trials"]
     whole = [one for one in trials if set(one["mitigations"]) == set(wanted)]
     return {"mitigations": wanted, "speedup": whole[-1]["speedup"]["likely"]}
+
+
+def _refuse_disturbed(trials: Sequence[Mapping[str, Any]]) -> None:
+    """Raise Disturbed where at least as many pairs did not count as did: then nothing proved says nothing."""
+    counted, dropped = (
+        sum(one["pairs"] for one in trials),
+        sum(sum(one["dropped"].values()) for one in trials),
+    )
+    if dropped and dropped >= counted:
+        raise Disturbed(f"{dropped} of {counted + dropped} pairs were disturbed")
 
 
 def judged(folder: Path) -> dict[str, Any]:

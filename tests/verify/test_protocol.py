@@ -109,6 +109,21 @@ def test_a_script_that_fails_by_itself_twice_ends_the_session_and_blames_no_cand
     assert only(session).state == "UNDECIDED" and "exit code 3" in only(session).reason
 
 
+def test_a_session_that_ends_with_its_budget_says_what_used_it_up() -> None:
+    def stolen_twice(task: Task) -> Result:
+        place = STOLEN if task.candidate is None else CALM
+        return Result(seconds=10, base_s=1.0, arm_s=1.0, base=place, arm=CALM)
+
+    session = Session(["double"], budget_s=60, arm_s=5)
+    drive(session, stolen_twice)
+    assert only(session).reason.startswith(
+        "the budget had no time for more pairs: 2 did not count, mostly since"
+    )
+    calm = Session(["double"], budget_s=60, arm_s=5)
+    drive(calm, machine({"double": 0.0}, noise=0.1))
+    assert only(calm).reason == "the budget had no time for more pairs"
+
+
 def test_a_disturbed_pair_is_told_and_run_again() -> None:
     run, seen = machine(GAINS), []
 
