@@ -146,7 +146,8 @@ def test_the_script_s_folder_stays_as_it_was_when_the_first_experiment_began(
     )
     ran = run(tmp_path, SAVES, orders, WORKERS=str(workers))
     assert ran.out.startswith("stopped at") and not ran.err and not ran.trouble(), ran.err
-    assert [ran.ended(one["arm"])["state"] for one in orders[:-1]] == ["done"] * 3
+    ended = [ran.ended(one["arm"]) for one in orders[:-1]]
+    assert [one["state"] for one in ended] == ["done"] * 3, ended
     expected, found = _tree(plain / "work"), _tree(tmp_path / "work")
     assert _differences(found, expected) == []
     inside = {path.name for path in (ran.run / "scratch").rglob("*")}

@@ -140,6 +140,15 @@ def judged(folder: Path) -> dict[str, Any]:
     return dict(json.loads(json_report.render(report)))
 
 
+def _taken_cores(measured: Mapping[str, Any]) -> float | None:
+    """Return how many cores other programs and, through the hypervisor, other machines had; None if not measured."""
+    foreign, stolen, cores = (
+        measured.get(f"host.{name}", {}).get("value")
+        for name in ("foreign_cores", "steal_frac", "usable_cores")
+    )
+    return None if foreign is None else float(foreign + (stolen or 0.0) * (cores or 0.0))
+
+
 def answer(report: Mapping[str, Any], wall_s: float) -> dict[str, Any]:
     """Return what counts of a report: verdict, ranking, claims, ceilings, times."""
     verdict = report["verdict"]
@@ -163,7 +172,7 @@ def answer(report: Mapping[str, Any], wall_s: float) -> dict[str, Any]:
         "phases": {row["phase"]: row["share"] for row in step["phases"]} if step else {},
         "step_s": step["seconds"]["mean"] if step else None,
         "after_start_s": wall_s - own,
-        "foreign_cores": report["measurements"].get("host.foreign_cores", {}).get("value"),
+        "foreign_cores": _taken_cores(report["measurements"]),
     }
 
 

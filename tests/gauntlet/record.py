@@ -27,18 +27,17 @@ COVERED = {
     "dataloader": ("dataloader", "cpu_preprocessing", "storage"),
     "compute": ("compute", "memory_bandwidth"),
 }
-# Cores that other programs may keep busy while a case is diagnosed: with a fifth of one of two, times are still within
-# the noise of a shared machine; with one of two, what computes takes twice as long and what sleeps does not.
+# Cores that other programs, or other machines on the same host, may have while a case is diagnosed: with a fifth of one
+# of two, times are still within the noise of a shared machine; with one of two, what computes takes twice as long and
+# what sleeps does not.
 DISTURBED = 0.2
 TRACEML_S = 10.0  # seconds of steps: it sums up at the end of the script
 Stage = Callable[[], dict[str, Any]]
 
 
 def folder(case: Case, dose: str) -> Path:
-    """Return the folder of a dose of a case, made if need be."""
-    found = BUILD / f"{case.name}.{dose}"
-    found.mkdir(parents=True, exist_ok=True)
-    return found
+    """Return the folder of a dose of a case; it need not exist."""
+    return BUILD / f"{case.name}.{dose}"
 
 
 def stamp(case: Case, dose: str) -> str:
@@ -75,6 +74,7 @@ def kept(path: Path, case: Case, dose: str, again: bool | None, make: Stage) -> 
             return found
     if again is None:
         raise NotRun("not run")
+    path.parent.mkdir(parents=True, exist_ok=True)
     made = {"version": version, **make()}
     path.write_text(json.dumps(made), encoding="utf-8")
     return made
@@ -96,7 +96,7 @@ def diagnosed(case: Case, dose: str, again: bool | None) -> dict[str, Any]:
     answer = diagnosing.answer(report, found["wall_s"])
     if (answer["foreign_cores"] or 0) > DISTURBED and not case.disturbed:
         (here / "diagnosed.json").unlink()  # the next run of the gauntlet measures it again
-        raise NotRun(f"disturbed: other programs kept {answer['foreign_cores']:.1f} cores busy")
+        raise NotRun(f"disturbed: others had {answer['foreign_cores']:.1f} cores")
     return {
         "answer": answer,
         "phase": chart(naive.largest_phase(report)),

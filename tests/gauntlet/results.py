@@ -83,7 +83,7 @@ def line(row: Row) -> str:
 def _disturbed(row: Row) -> str:
     """Return how busy other programs were, where that is worth a word: a tenth of a core."""
     cores = row["answer"]["foreign_cores"] or 0
-    return f"; other programs kept {cores:.1f} cores busy" if cores >= 0.1 else ""
+    return f"; others had {cores:.1f} cores" if cores >= 0.1 else ""
 
 
 def right(row: Row) -> bool:

@@ -26,7 +26,8 @@ _MAP = 0  # _DatasetKind.Map
 # Handing a batch out again rebuilds its containers, which takes as long as receiving it where these are thousands of
 # Python objects. A twentieth of the step: less moves the step without the loader by no more than its usual interval.
 _DEAR = 0.05
-_ENOUGH = 5  # steps without the loader before that is judged: one slow call is no judgement
+_ENOUGH = 5  # steps without the loader before that is judged, and after which it is judged again
+_JUDGED = 101  # the last steps, of which the middle one counts: a thread that loses its core for 10 ms is no judgement
 
 
 class _Pass:
@@ -77,8 +78,8 @@ class Input(Arm):
         self.passes: weakref.WeakKeyDictionary[Any, _Pass] = weakref.WeakKeyDictionary()
         self.problem: Refused | None = None
         self.chosen: list[int] = []
-        self.handing_ns = self.without_ns = self.without = 0  # handing out, and steps without the loader
-        self.since = 0
+        self.handing_ns = self.without = self.since = 0  # handing out in this step; steps without the loader
+        self.shares: deque[float] = deque(maxlen=_JUDGED)  # of handing out, of each of those
 
     def prepare(self) -> None:
         """Patch what makes iterators; batches are seen through ``delivery``."""
@@ -99,7 +100,7 @@ class Input(Arm):
         for one in self.passes.values():
             one.is_full = True
         super().remove()
-        self.since = now()
+        self.handing_ns, self.since = 0, now()
 
     def close(self) -> None:
         """Hand out real batches and forget the kept ones."""
@@ -149,13 +150,12 @@ class Input(Arm):
             Invalid: Too much of such steps is our own work.
         """
         here = now()
-        self.without_ns += here - self.since
-        self.since = here
+        self.shares.append(self.handing_ns / max(1, here - self.since))
+        self.handing_ns, self.since = 0, here
         self.without += 1
-        if self.without >= _ENOUGH and self.handing_ns > _DEAR * self.without_ns:
-            part = 100 * self.handing_ns / self.without_ns
+        if self.without % _ENOUGH == 0 and (part := statistics.median(self.shares)) > _DEAR:
             raise Invalid(
-                f"batches of many Python objects are dear to hand out again ({part:.0f} % of the step)"
+                f"batches of many Python objects are dear to hand out again ({100 * part:.0f} % of the step)"
             )
 
     def _again(self, turn: Turn) -> Any:
