@@ -1,8 +1,9 @@
 """Measures again where a comparison of measured times failed: tests marked ``timing``.
 
-A measured time is a sample. While other programs have the cores it says nothing of the code, so a failure then is
-tried twice more; on a quiet machine once more, so that a defect has to show twice and chance is squared. What was
-repeated, and how busy others were, is told at the end of the run: a test that needs it often is to be mended.
+A measured time is a sample. A defect has to show twice on a quiet machine, so that chance is squared. While other
+programs, or other machines of the same host, have the cores, a failure says nothing of the code and does not count:
+a test that only fails then is skipped as not judged. What was repeated, and how busy others were, is told at the end
+of the run: a test that needs it often is to be mended.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from _pytest.runner import runtestprotocol
 
 _BUSY = 0.10  # of the cores' time: one program on one of two cores takes half of it
-_TIMES = {False: 1, True: 2}  # by whether others were busy
+_CONVICT = 2  # failures on a quiet machine
+_ATTEMPTS = 4  # of one test
 _NOT_BUSY = (3, 4)  # idle and iowait in /proc/stat's first line
 _SHORT_S = 1.0  # the machine's clock of CPU time ticks a hundred times a second: less tells nothing
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -53,22 +55,39 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if item.get_closest_marker("timing") is None:
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    done = 0
+    for report in _judged(item, nextitem):
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def _judged(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
+    """Return the reports of the last attempt: failed where that counts, skipped where no failure could be judged."""
+    busy: list[float] = []
     while True:
         others = _others()
         next(others)
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
-        busy = next(others)
-        if not any(report.failed for report in reports) or done >= _TIMES[busy > _BUSY]:
-            break
-        done += 1
-        told.append(f"{item.nodeid}: failed while others had {busy:.0%} of the cores, measured again")
+        if not any(report.failed for report in reports):
+            return reports
+        busy.append(next(others))
+        if sum(one <= _BUSY for one in busy) >= _CONVICT:
+            return reports
+        if len(busy) >= _ATTEMPTS:
+            return [_not_judged(report, busy) for report in reports]
+        told.append(f"{item.nodeid}: failed while others had {busy[-1]:.0%} of the cores, measured again")
         item.session._setupstate.teardown_exact(None)  # what it shares with others was measured then, too
         item._initrequest()  # type: ignore[attr-defined]
-    for report in reports:
-        item.ihook.pytest_runtest_logreport(report=report)
-    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-    return True
+
+
+def _not_judged(report: pytest.TestReport, busy: Sequence[float]) -> pytest.TestReport:
+    """Return ``report`` as skipped if it failed, with how much of the cores others had in each attempt."""
+    if report.failed:
+        reason = f"not judged: failed while others had {', '.join(f'{one:.0%}' for one in busy)} of the cores"
+        told.append(f"{report.nodeid}: {reason}")
+        path, line, _ = report.location
+        report.outcome, report.longrepr = "skipped", (path, line or 0, f"Skipped: {reason}")
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -35,20 +35,46 @@ def test_skipped(shared):
 """
 
 
-def test_a_failure_has_to_show_twice(tmp_path: Path) -> None:
-    (tmp_path / "test_it.py").write_text(TESTS)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = timing")
+# Others are busy during every attempt, or during none.
+CONFTEST = """
+import repeating
+
+def _others():
+    yield 0.0
+    yield {busy}
+
+repeating._others = _others
+"""
+
+
+def outcome(folder: Path, busy: float) -> str:
+    """Return what pytest says of ``TESTS`` while others have the share ``busy`` of the cores."""
+    (folder / "test_it.py").write_text(TESTS)
+    (folder / "conftest.py").write_text(CONFTEST.format(busy=busy))
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = timing")
+    command = [sys.executable, "-m", "pytest", "-p", "repeating", "-p", "no:cacheprovider", "-rA"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "repeating", "-p", "no:cacheprovider", "-rA", str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
+        [*command, str(folder)], env=environment, cwd=folder, capture_output=True, text=True, check=False
     )
-    assert "2 failed, 1 passed, 1 skipped" in done.stdout, done.stdout
-    assert "PASSED test_it.py::test_bad_luck" in done.stdout
-    repeated = [
-        line.split(":")[2] for line in done.stdout.splitlines() if "measured again" in line and "::" in line
-    ]
-    assert repeated == ["test_bad_luck", "test_defect"]
+    return done.stdout
+
+
+def repeated(said: str) -> list[str]:
+    """Return the tests that were measured again."""
+    return [line.split(":")[2] for line in said.splitlines() if "measured again" in line and "::" in line]
+
+
+def test_a_failure_has_to_show_twice(tmp_path: Path) -> None:
+    said = outcome(tmp_path, 0.0)
+    assert "2 failed, 1 passed, 1 skipped" in said, said
+    assert "PASSED test_it.py::test_bad_luck" in said
+    assert repeated(said) == ["test_bad_luck", "test_defect"]
+
+
+def test_what_only_failed_while_others_had_the_cores_is_not_judged(tmp_path: Path) -> None:
+    said = outcome(tmp_path, 0.3)
+    assert "1 failed, 1 passed, 2 skipped" in said, said
+    assert "FAILED test_it.py::test_other" in said and "PASSED test_it.py::test_bad_luck" in said
+    assert "test_defect: not judged: failed while others had 30%, 30%, 30%, 30% of the cores" in said
+    assert repeated(said) == ["test_bad_luck", *["test_defect"] * 3]

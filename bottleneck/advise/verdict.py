@@ -66,12 +66,16 @@ def _doubtful(finding: Finding) -> bool:
 
     Blocks without the input leave open whether it is a tenth of the step, and the waiting that phases show is less.
     Batches that are handed out again lie warm in the caches, so that steps without the input are a little too short.
+    Waiting that is more than those blocks allow is no witness where they also allow that nothing is gained: it hides
+    behind something else.
     """
     if finding.family != "input" or finding.share_basis != "ceiling":
         return False
     if finding.share_interval is None or finding.raw_share is None:
         return False
-    return (finding.share or 0.0) >= BOTTLENECK > max(finding.share_interval[0], finding.raw_share)
+    low, high = finding.share_interval
+    seen = 0.0 if low <= 0 and finding.raw_share > high else finding.raw_share
+    return (finding.share or 0.0) >= BOTTLENECK > max(low, seen)
 
 
 def _insufficient(result: str, headline: str) -> Verdict:

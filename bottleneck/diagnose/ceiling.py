@@ -104,9 +104,12 @@ def _less(raw: float | None, beside: float) -> float | None:
 
 
 def _says_nothing(interval: tuple[float, float], raw: float | None) -> bool:
-    """Return whether noise leaves so much open that the phase's own share ``raw`` may be as right."""
+    """Return whether noise leaves so much open that the phase's own share ``raw`` may be as right.
+
+    A share outside the interval is not, however wide that is: it was ruled out.
+    """
     low, high = interval
-    return high - low > _NARROW and (low <= 0 or raw is None or low <= raw <= high)
+    return high - low > _NARROW and (raw is None or low <= raw <= high)
 
 
 def _say(resource: str, found: Measurement, measurements: Measurements) -> str:

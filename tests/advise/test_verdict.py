@@ -65,6 +65,17 @@ def test_what_only_noise_may_have_lifted_over_the_limit_is_no_bottleneck(
     )
 
 
+@pytest.mark.parametrize(
+    ("interval", "state"),
+    [((0.0, 0.22), "healthy"), ((0.0, 0.6), "bottleneck"), ((0.01, 0.22), "bottleneck")],
+)
+def test_waiting_beyond_what_the_blocks_allow_is_no_witness(
+    interval: tuple[float, float], state: str
+) -> None:
+    found = fires("dataloader", 0.12, share_interval=interval, share_basis="ceiling", raw_share=0.5)
+    assert conclude([found], measurements(STEPS), []).state == state
+
+
 def test_other_experiments_hand_out_nothing_again_and_are_believed() -> None:
     found = fires("checkpoint", 0.16, share_interval=(0.09, 0.2), share_basis="ceiling", raw_share=0.09)
     assert conclude([found], measurements(STEPS), []).bottleneck == "checkpoint"

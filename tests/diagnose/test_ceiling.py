@@ -60,6 +60,14 @@ def test_a_wide_interval_that_rules_the_phase_share_out_is_believed() -> None:
     assert (one.share, one.share_basis) == (0.7, "ceiling")
 
 
+def test_a_wide_interval_from_nothing_rules_a_larger_phase_share_out_too() -> None:
+    one = finding(
+        "dataloader", 0.03, (-0.1, 0.15), "input",
+        input__wait_frac=0.53, input__epoch_gap_frac=0.0, input__workers=0,
+    )  # fmt: skip
+    assert (one.share, one.share_basis, one.raw_share) == (0.03, "ceiling", 0.53)
+
+
 def test_a_delay_that_the_step_does_not_notice_clears_the_loader() -> None:
     found = measurements(
         {"bracket.input_frac": 0.005, "input.wait_frac": 0.3},
