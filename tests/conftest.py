@@ -12,8 +12,11 @@ from repeating import pytest_runtest_protocol, pytest_terminal_summary
 
 __all__ = ["pytest_runtest_protocol", "pytest_terminal_summary"]
 GOLDEN = Path(__file__).parent / "golden"
-# How long an example takes says how busy the cores are, which other tests share.
-settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says how busy the cores are, which other tests share. The examples are the same each time:
+# whether a change passes is no matter of chance. `pytest --hypothesis-profile explore` looks for others.
+SHARED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("shared", SHARED, derandomize=True)
+settings.register_profile("explore", SHARED, max_examples=1_000)
 settings.load_profile("shared")
 
 

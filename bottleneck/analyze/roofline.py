@@ -315,8 +315,8 @@ def _main_dtype(counted: Counted) -> str:
         flops[o.dtype] = flops.get(o.dtype, 0.0) + o.flops
     best = max(flops, key=lambda name: flops[name], default="")
     if not flops.get(best):  # no products at all: what the tensors are made of
-        best = Counter(o.dtype for o in counted.operators if o.dtype).most_common(1)[0][0] if flops else ""
-    best = best or "float32"
+        made_of = Counter(o.dtype for o in counted.operators if o.dtype).most_common(1)
+        best = made_of[0][0] if made_of else "float32"
     on_gpu = any(o.device == "cuda" for o in counted.operators)
     return "tf32" if counted.tf32 and on_gpu and best == "float32" else best
 

@@ -86,16 +86,14 @@ class Lengths:
 def suspects(pace: Pace) -> list[tuple[str, float]]:
     """Return (resource, share of the loop's own time), the most suspicious first.
 
-    The input counts whenever a loader feeds the training, however short the wait: its workers may take from the
-    model what they save the loop.
+    A loader with workers counts however short the wait: they may take from the model what they save the loop. One
+    that makes batches in the loop costs what the loop waits for it.
     """
     found = {name: share for name, share in pace.shares.items() if share >= _HARDLY}
-    if pace.loads:
-        found["input"] = max(found.get("input", 0.0), pace.shares.get("input", 0.0))
-        if pace.ahead:
-            found["input"] = max(found["input"], NOTHING)
-    else:
+    if not pace.loads:
         found.pop("input", None)
+    elif pace.ahead:
+        found["input"] = max(found.get("input", 0.0), NOTHING)
     if pace.ranks > 1:
         found = {name: share for name, share in found.items() if name in SAFE_ON_ALL_RANKS}
     return sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))

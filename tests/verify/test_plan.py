@@ -28,6 +28,11 @@ def test_workers_are_suspected_however_short_the_wait() -> None:
     assert [name for name, _ in suspects(pace)] == ["input"]
 
 
+def test_batches_that_the_loop_makes_in_no_time_are_no_suspect() -> None:
+    assert suspects(Pace(step_s=0.05, shares={"input": 0.009}, loads=True)) == []
+    assert suspects(Pace(step_s=0.05, shares={"input": 0.01}, loads=True)) == [("input", 0.01)]
+
+
 def test_a_loop_that_makes_its_batches_itself_has_no_input_to_take_away() -> None:
     assert "input" not in dict(suspects(replace(PACE, loads=False)))
 
