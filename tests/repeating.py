@@ -19,12 +19,17 @@ from _pytest.runner import runtestprotocol
 
 _BUSY = 0.10  # of the cores' time: one program on one of two cores takes half of it
 _CONVICT = 2  # failures on a quiet machine
-_ATTEMPTS = 4  # of one test
+_ATTEMPTS = 3  # of one test
+_REPEATS_S = (
+    600.0  # of one run of pytest: once that is spent, what failed while others had the cores is not repeated
+)
 _NOT_BUSY = (3, 4)  # idle and iowait in /proc/stat's first line
 _SHORT_S = 1.0  # the machine's clock of CPU time ticks a hundred times a second: less tells nothing
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 told: list[str] = []
+_repeated_s = [0.0]
+_shared: list[float] = []  # how busy others were during each set-up that tests share
 
 
 def _of_all() -> float:
@@ -50,6 +55,20 @@ def _others() -> Iterator[float]:
     yield min(1.0, max(0.0, taken / passed / (os.cpu_count() or 1))) if passed > _SHORT_S else 0.0
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Iterator[None]:
+    """Note how busy others were while what several tests share was measured."""
+    others = _others()
+    next(others)
+    try:
+        return (yield)
+    finally:
+        if fixturedef.scope != "function":
+            _shared.append(next(others))
+
+
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a test marked ``timing``, again where it failed; report the last attempt only."""
     if item.get_closest_marker("timing") is None:
@@ -58,6 +77,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     for report in _judged(item, nextitem):
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    if nextitem is None or nextitem.path != item.path:
+        _shared.clear()
     return True
 
 
@@ -65,18 +86,20 @@ def _judged(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.Test
     """Return the reports of the last attempt: failed where that counts, skipped where no failure could be judged."""
     busy: list[float] = []
     while True:
-        others = _others()
+        others, began = _others(), time.monotonic()
         next(others)
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        _repeated_s[0] += time.monotonic() - began if busy else 0.0
         if not any(report.failed for report in reports):
             return reports
-        busy.append(next(others))
+        busy.append(max(next(others), *_shared, 0.0))
         if sum(one <= _BUSY for one in busy) >= _CONVICT:
             return reports
-        if len(busy) >= _ATTEMPTS:
+        if len(busy) >= _ATTEMPTS or (busy[-1] > _BUSY and _repeated_s[0] > _REPEATS_S):
             return [_not_judged(report, busy) for report in reports]
         told.append(f"{item.nodeid}: failed while others had {busy[-1]:.0%} of the cores, measured again")
         item.session._setupstate.teardown_exact(None)  # what it shares with others was measured then, too
+        _shared.clear()
         item._initrequest()  # type: ignore[attr-defined]
 
 

@@ -44,13 +44,16 @@ def _others():
     yield {busy}
 
 repeating._others = _others
+repeating._REPEATS_S = {repeats_s}
 """
 
 
-def outcome(folder: Path, busy: float) -> str:
-    """Return what pytest says of ``TESTS`` while others have the share ``busy`` of the cores."""
-    (folder / "test_it.py").write_text(TESTS)
-    (folder / "conftest.py").write_text(CONFTEST.format(busy=busy))
+def outcome(
+    folder: Path, busy: float, repeats_s: float = 600.0, tests: str = TESTS, conftest: str = CONFTEST
+) -> str:
+    """Return what pytest says of ``tests`` while others have the share ``busy`` of the cores."""
+    (folder / "test_it.py").write_text(tests)
+    (folder / "conftest.py").write_text(conftest.format(busy=busy, repeats_s=repeats_s))
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = timing")
     command = [sys.executable, "-m", "pytest", "-p", "repeating", "-p", "no:cacheprovider", "-rA"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
@@ -76,5 +79,39 @@ def test_what_only_failed_while_others_had_the_cores_is_not_judged(tmp_path: Pat
     said = outcome(tmp_path, 0.3)
     assert "1 failed, 1 passed, 2 skipped" in said, said
     assert "FAILED test_it.py::test_other" in said and "PASSED test_it.py::test_bad_luck" in said
-    assert "test_defect: not judged: failed while others had 30%, 30%, 30%, 30% of the cores" in said
-    assert repeated(said) == ["test_bad_luck", *["test_defect"] * 3]
+    assert "test_defect: not judged: failed while others had 30%, 30%, 30% of the cores" in said
+    assert repeated(said) == ["test_bad_luck", *["test_defect"] * 2]
+
+
+SHARED = """
+import pytest
+
+@pytest.fixture(scope="module")
+def measured():
+    return 0
+
+@pytest.mark.timing
+def test_of_what_was_measured(measured):
+    assert measured
+"""
+LATER = """
+import repeating
+
+readings = iter([0.3, 0.0] * 9)  # of the set-up that tests share, and of all else
+
+def _others():
+    yield 0.0
+    yield next(readings)
+
+repeating._others = _others
+"""
+
+
+def test_others_count_that_were_busy_while_the_shared_part_was_measured(tmp_path: Path) -> None:
+    said = outcome(tmp_path, 0.0, tests=SHARED, conftest=LATER)
+    assert "1 skipped" in said and "had 30%, 30%, 30% of the cores" in said, said
+
+
+def test_a_run_spends_a_bounded_time_on_repeats_but_always_makes_sure_of_a_defect(tmp_path: Path) -> None:
+    assert repeated(outcome(tmp_path, 0.3, repeats_s=-1.0)) == []
+    assert repeated(outcome(tmp_path, 0.0, repeats_s=-1.0)) == ["test_bad_luck", "test_defect"]
