@@ -14,6 +14,7 @@ from .advise.proved import with_trials
 from .advise.verdict import conclude
 from .analyze import account, efficiency, hot_code, input_pipeline, modules, roofline, trace_notes
 from .analyze.catalogue import CATALOGUE
+from .analyze.counted import read_counted
 from .analyze.measure import Analysed, analyse
 from .analyze.profiled_values import analyse_trace
 from .analyze.ranks import table
@@ -306,7 +307,7 @@ def _pictures(timeline: Timeline, record: RunRecord, analysed: Analysed) -> dict
 
 def _modules(timeline: Timeline, record: RunRecord) -> dict[str, Any]:
     """Return the model's modules and operators, where a deep window counted them."""
-    counted = roofline.read_counted(record, timeline)
+    counted = read_counted(record, timeline)
     if counted is None:
         return {}
     rows = modules.rows(counted)

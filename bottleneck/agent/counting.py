@@ -25,7 +25,11 @@ _DIMS = 6  # tensors whose shapes are told
 _PROBES = 60
 _TOLD = (200, 100)  # rows whose arguments are told: those of most time, and those of most bytes
 _NOT_AGAIN = ("input", "optimizer")  # phases of which no call is made again: updates are told by their shapes
-_BY_AUTOGRAD = ("backward", "again")  # phases whose stack says no more than where backward was called
+_BY_AUTOGRAD = (
+    "backward",
+    "again",
+    "unused",
+)  # phases whose stack says no more than where backward was called
 
 Key = tuple[str, str, str, str, str, str]
 
@@ -206,7 +210,7 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]
         moved, storages = traffic(name, given, changed, returned)
         phase, module = self.place.here()
         row = self._row(phase, name, given, returned, module)
-        if phase != "backward":
+        if phase not in ("backward", "unused"):
             self.useless.look(name, args)
         if not row.calls:
             self._describe(row, phase, func, args, kwargs)

@@ -21,6 +21,7 @@ from .modules import Place
 from .orders import Order, Orders
 from .recorder import Recorder, now
 from .tracing import Tracing
+from .unused import Unused
 
 _COUNTED = 3  # steps with the counting mode on; the median of three is not that of one disturbed step
 _MOST_OPTIMIZERS = 4  # a step with several optimizers, as of a GAN, ends with the last of them
@@ -39,6 +40,7 @@ class Deep:
         self.optimizers = optimizers
         self.counting: Counting | None = None
         self.tracing: Tracing | None = None
+        self.unused: Unused | None = None
         self._plan: Iterator[None] | None = None
         self._order: Order = {}
         self._begun = 0
@@ -113,7 +115,8 @@ class Deep:
         Each is followed by a step without the mode: what a step takes beside its operators is the difference of
         neighbours, whatever else the machine does in these seconds.
         """
-        place = Place(self.torch, self._in_optimizer, lambda: bool(model_calls.STATE.making_batch))
+        self.unused = Unused(self.torch, list(self.optimizers.numbers))
+        place = Place(self.torch, self._in_optimizer, _making_batch, self.unused.is_useful)
         counting = self.counting = Counting(self.torch, place, _COUNTED, self._weights())
         unit = range(min(max(1, self.optimizers.count), _MOST_OPTIMIZERS))
         self._switch_on()
@@ -176,6 +179,7 @@ class Deep:
         if counting.problem:
             self._problem(counting.problem)
         self._found["counted"] = counting.found()
+        self._found["unused"] = self._unused()
 
     def _abort_trace(self, reason: str) -> None:
         """Stop the profiler without a trace."""
@@ -220,6 +224,15 @@ class Deep:
             self._problem(f"weights: {type(error).__name__}: {error}")
             return frozenset()
 
+    def _unused(self) -> dict[str, Any]:
+        """Return what gets gradients in vain; nothing that can be trusted where the script's tensors do not tell."""
+        unused, self.unused = self.unused, None
+        try:
+            return unused.found() if unused is not None else {}
+        except Exception as error:
+            self._problem(f"unused gradients: {type(error).__name__}: {error}")
+            return {}
+
     def _updates(self) -> list[dict[str, Any]]:
         """Return what the updates work on; nothing where the script's optimizers do not tell."""
         try:
@@ -239,6 +252,11 @@ class Deep:
         data |= {"state": state, "number": self._order.get("number", 0), "begin_ns": self._begun}
         self.recorder.event("deep", **data)
         self.recorder.flush()
+
+
+def _making_batch() -> bool:
+    """Return whether this thread is making a batch."""
+    return bool(model_calls.STATE.making_batch)
 
 
 def _is_compiled() -> bool:

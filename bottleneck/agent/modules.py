@@ -16,8 +16,18 @@ class Place:
     number of the node that a forward operator has just made is the last one given out.
     """
 
-    def __init__(self, torch: Any, in_optimizer: Callable[[], bool], in_batch: Callable[[], bool]) -> None:
-        """Ask ``in_optimizer`` and ``in_batch`` whether an update or the making of a batch is under way."""
+    def __init__(
+        self,
+        torch: Any,
+        in_optimizer: Callable[[], bool],
+        in_batch: Callable[[], bool],
+        is_useful: Callable[[Any], bool] = lambda node: True,
+    ) -> None:
+        """Ask ``in_optimizer`` and ``in_batch`` whether an update or the making of a batch is under way.
+
+        ``is_useful`` tells of a node of backward whether anything comes of its gradient.
+        """
+        self.is_useful = is_useful
         self.in_optimizer = in_optimizer
         self.in_batch = in_batch
         self.stack: list[str] = []
@@ -51,15 +61,18 @@ class Place:
         return tracked
 
     def here(self) -> tuple[str, str]:
-        """Return phase ("forward", "backward", "again", "optimizer", "input", "other") and module ("" for none).
+        """Return phase and module ("" for none).
 
-        "again" is what modules do while backward runs: activation checkpointing calls them a second time.
+        Phases are "forward", "backward", "optimizer", "input", "other", and two kinds of backward: "again" is what
+        modules do meanwhile (activation checkpointing calls them a second time), "unused" are gradients of which
+        nothing comes.
         """
         if self.in_batch():
             return "input", ""
         node = self._node()
         if node is not None and not self.again:
-            return "backward", self.sequences.get(node._sequence_nr(), "")
+            phase = "backward" if self.is_useful(node) else "unused"
+            return phase, self.sequences.get(node._sequence_nr(), "")
         if not self.stack:  # a closure runs forward and backward within the optimizer's step: they come first
             return ("optimizer" if self.in_optimizer() else "other"), ""
         if len(self.sequences) < _MAX_SEQUENCES:

@@ -276,6 +276,13 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
             "frac",
             "Share of the mean step in operators that forward did before (activation checkpointing)",
         ),
+        ("device.recurrent_frac", "frac", "Part of a step's operators that GRU, LSTM and RNN layers issue"),
+        (
+            "device.unused_grad_frac",
+            "frac",
+            "Share of the mean step in gradients that reach nothing an optimizer updates",
+        ),
+        ("device.unused_grads", "count", "Numbers in the parameters that get gradients but no update"),
         (
             "device.repeated_frac",
             "frac",
@@ -373,6 +380,7 @@ CATALOGUE: Mapping[str, MeasurementSpec] = {
 # Texts that rules and mitigations may put into sentences; they take no part in conditions.
 LABELS: Mapping[str, str] = {
     "device.repeated": "How many operators a pass a loop in the model issues, and for which line",
+    "device.unused_line": "The line of the script that most gradients without use are made for",
     "device.largest": "The operators that limit the device most, with their share",
     "input.hotspot": "Where making a batch spends most time: transform, function or line",
     "input.hotspot_cost": "What that costs, in words",

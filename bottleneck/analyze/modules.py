@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .roofline import Counted
+from .counted import Counted
 
 _SHOWN = 40  # rows of the table; a model of more modules is shown by the largest of them
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 Limit = Literal["maths", "bandwidth", "overhead", "unplaced"]
 _COLUMNS = 12
-AGAIN = "again"  # phase of what forward did once and backward does again (agent/modules.py)
+# Kinds of backward (agent/modules.py): what forward did before, and gradients of which nothing comes.
+AGAIN, UNUSED = "again", "unused"
 _MOST = 1e30
 
 # An operator at less than a tenth of both roofs is limited by neither: an algorithm without vector units, irregular
@@ -56,6 +57,7 @@ class Operator:
         unique_bytes: The same with operands that share memory counted once.
         out: Elements returned by products.
         again: It was called before, in forward, and its result thrown away (activation checkpointing).
+        unused: It makes gradients that reach nothing an optimizer updates.
         source: "file:line" of the script that calls it, or in backward called what it is the gradient of; "" where
             that is not known, or not one line.
     """
@@ -73,6 +75,7 @@ class Operator:
     unique_bytes: float
     out: float
     again: bool = False
+    unused: bool = False
     source: str = ""
 
 
@@ -111,7 +114,7 @@ def _operator(row: Any, steps: float, floor: float, source: Any) -> Operator | N
     flops, size, unique, out = (float(n or 0.0) / steps for n in numbers)
     seconds = statistics.median(float(t or 0.0) for t in times) / 1e9 - floor * calls / steps
     return Operator(
-        phase="backward" if texts[0] == AGAIN else texts[0],
+        phase=phase_of(texts[0]),
         name=texts[1],
         dims=texts[2],
         dtype=texts[3],
@@ -124,8 +127,14 @@ def _operator(row: Any, steps: float, floor: float, source: Any) -> Operator | N
         unique_bytes=unique,
         out=out,
         again=texts[0] == AGAIN,
+        unused=texts[0] == UNUSED,
         source=PurePath(source).name if isinstance(source, str) else "",
     )
+
+
+def phase_of(told: str) -> str:
+    """Return the phase of a step that a phase told by the agent is a part of."""
+    return "backward" if told in (AGAIN, UNUSED) else told
 
 
 def _number(value: Any) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .operators import Operator, Roofs, limit_of
 from .values import Values
@@ -11,13 +11,25 @@ from .values import Values
 # Times in one pass that one line of one module issues an operator. Layers are modules of their own, and lists of
 # layers, heads or scales written as a loop are rarely longer than this; batches and sequences are.
 _OFTEN = 16
+_RECURRENT = frozenset(
+    {"GRU", "LSTM", "RNN"}
+)  # classes of torch.nn whose own code goes through the time steps
 
 
-def analyse(model: Sequence[Operator], roofs: Roofs, tf32: bool, values: Values) -> None:
+def of_recurrent_layers(operators: Sequence[Operator], classes: Mapping[str, str]) -> float:
+    """Return the part of ``operators`` that recurrent layers issue; ``classes`` has those of modules by name."""
+    every = sum(o.calls for o in operators)
+    return sum(o.calls for o in operators if classes.get(o.module) in _RECURRENT) / every if every else 0.0
+
+
+def analyse(
+    model: Sequence[Operator], classes: Mapping[str, str], roofs: Roofs, tf32: bool, values: Values
+) -> None:
     """Give the share of the step in issuing operators of such loops, and the line most of them are issued for.
 
     Issuing an operator costs about the same whichever it is, in forward as in backward: of what the step takes to
-    issue all operators, those of forward that recur have the part that they have of the calls.
+    issue all operators, those of forward that recur have the part that they have of the calls. Recurrent layers of
+    torch loop too, but not in the script.
     """
     groups, forward = _groups([o for o in model if o.phase == "forward"], roofs, tf32)
     overhead = values.number("device.overhead_frac")
@@ -25,7 +37,11 @@ def analyse(model: Sequence[Operator], roofs: Roofs, tf32: bool, values: Values)
         values.lack("device.repeated_frac", "the lines of the script that issue operators are not known")
         return
     passes = max(1.0, min(every for every, _ in groups.values()))
-    again = {key: small - passes for key, (_, small) in groups.items() if key[2] and small >= _OFTEN * passes}
+    again = {
+        key: small - passes
+        for key, (_, small) in groups.items()
+        if key[2] and small >= _OFTEN * passes and classes.get(key[0]) not in _RECURRENT
+    }
     values.give("device.repeated_frac", overhead * sum(again.values()) / forward)
     values.label("device.repeated", _named(again, passes))
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..model.record import RunRecord
 from ..verify.statistics import t95
-from .operators import AGAIN
-from .roofline import updates_per_step
+from .counted import updates_per_step
+from .operators import phase_of
 from .timeline import Timeline
 from .values import Values
 
@@ -157,7 +157,7 @@ def read_replayed(told: Any) -> Replayed | None:
     return Replayed(
         operators=tuple(operators),
         updates=tuple(times for times in updates if times.get("captured")),
-        totals=tuple((_phase(row[0]), row[1], row[2], float(row[3])) for row in totals),
+        totals=tuple((phase_of(row[0]), row[1], row[2], float(row[3])) for row in totals),
         on_host=told.get("device") != "cuda",
     )
 
@@ -180,11 +180,6 @@ def _is_total(row: Any) -> bool:
     return whole and _number(row[3]) is not None
 
 
-def _phase(name: str) -> str:
-    """Return the phase of a step in which operators of this one run: what forward did before belongs to backward."""
-    return "backward" if name == AGAIN else name
-
-
 def _again(row: Any, floor_ns: float) -> Again | None:
     """Return one row of operators, None where it is damaged."""
     if not isinstance(row, Mapping):
@@ -194,7 +189,7 @@ def _again(row: Any, floor_ns: float) -> Again | None:
     if not all(isinstance(text, str) for text in texts) or not calls or seconds is None:
         return None
     name, phase, dtype = (str(text) for text in texts)
-    phase = _phase(phase)
+    phase = phase_of(phase)
     return Again(
         name=name,
         phase=phase,

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from ..model.record import ProcessRecord, RunRecord
-from ..model.span import Kind
-from . import repetition, useless
-from .nesting import outermost
+from ..model.record import RunRecord
+from . import repetition, unused, useless
+from .counted import Counted, read_counted
 from .operators import (
     Limit,
     Operator,
     Roofs,
     limit_of,
-    raised,
-    read_operators,
-    read_roofs,
     roof_times,
     seconds_by_limit,
 )
-from .phases import COLUMN
 from .timeline import Timeline
 from .traffic import Scaled, attention_frac, avoidable_frac
 from .values import Values
@@ -33,10 +24,10 @@ from .values import Values
 _MODEL = ("forward", "backward")
 _SHARES = (
     *("maths_frac", "bandwidth_frac", "loop_frac", "overhead_frac", "unplaced_frac"),
-    *("avoidable_frac", "attention_frac", "again_frac"),
+    *("avoidable_frac", "attention_frac", "again_frac", "unused_grad_frac"),
     *("padded_frac", "ignored_frac", "padding_frac", "scores_frac", "repeated_frac"),
 )
-_AREA = ("placed", *_SHARES, "mfu_frac", "flops_per_step")
+_AREA = ("placed", *_SHARES, "mfu_frac", "flops_per_step", "recurrent_frac")
 _MEMORY = (
     "memory.weights_bytes",
     "memory.gradients_bytes",
@@ -46,86 +37,6 @@ _MEMORY = (
 )
 _SHOWN = 3  # names in a sentence
 _ROWS = 40  # operators in the report's table
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
-    """A step's operators and the roofs they are held against.
-
-    Attributes:
-        operators: Per counted block.
-        updates: Counted blocks (of one update by each optimizer) in a training step.
-        model_s: Forward and backward of such a block, undisturbed.
-        own: Roofs with the training's number of threads.
-        best: Roofs with all cores.
-        tf32: Products of float32 may run in TF32.
-        unique_bytes: Distinct memory touched by one counted block.
-        modules: Rows of (name, class, parameters, calls).
-        useless: Counts of what no result depends on; None where an older version recorded the run.
-    """
-
-    operators: tuple[Operator, ...]
-    updates: float
-    model_s: float
-    own: Roofs | None
-    best: Roofs | None
-    tf32: bool
-    unique_bytes: float
-    modules: tuple[tuple[str, str, float, float], ...]
-    useless: Mapping[str, int] | None
-
-
-def read_counted(record: RunRecord, timeline: Timeline) -> Counted | None:
-    """Return what the deep window counted in the training process of ``timeline``; None where there is nothing."""
-    told: Any = record.deep.get(timeline.trainer.process.pid)
-    counted = told.get("counted") if isinstance(told, Mapping) else None
-    if not isinstance(counted, Mapping) or counted.get("complete") is not True:
-        return None
-    operators = read_operators(counted)
-    process = next((p for p in record.processes if p.key == timeline.trainer.process.key), None)
-    if not operators or process is None:
-        return None
-    device = "cuda" if any(o.device == "cuda" for o in operators) else "cpu"
-    touched = [b for b in _list(counted.get("unique_bytes")) if isinstance(b, int) and b >= 0]
-    return Counted(
-        operators=operators,
-        updates=updates_per_step(told, timeline),
-        model_s=_model_seconds(counted, process, timeline),
-        own=raised(read_roofs(record.roofline.get("own"), device), operators),
-        best=raised(read_roofs(record.roofline.get("all"), device), operators),
-        tf32=counted.get("tf32") is True,
-        unique_bytes=float(np.median(touched)) if touched else 0.0,
-        modules=tuple(_module_rows(_list(counted.get("modules")))),
-        useless=useless.read(counted.get("useless")),
-    )
-
-
-def _list(value: Any) -> list[Any]:
-    """Return ``value`` where it is a list, else an empty one."""
-    return value if isinstance(value, list) else []
-
-
-def _module_rows(rows: Sequence[Any]) -> list[tuple[str, str, float, float]]:
-    """Return the rows that are (text, text, number, number)."""
-    wanted = (str, str, int, int)
-    kept = [r for r in rows if isinstance(r, list) and len(r) == len(wanted)]
-    whole = [r for r in kept if all(isinstance(v, kind) for v, kind in zip(r, wanted, strict=True))]
-    return [(r[0], r[1], float(r[2]), float(r[3])) for r in whole]
-
-
-def updates_per_step(told: Mapping[str, Any], timeline: Timeline) -> float:
-    """Return how many counted blocks of a deep window (``told``) a training step has."""
-    unit = told.get("unit")
-    return _updates(timeline) / max(1.0, float(unit) if isinstance(unit, int) else 1.0)
-
-
-def _updates(timeline: Timeline) -> float:
-    """Return how many optimizer steps a training step has, mean."""
-    spans = timeline.trainer.spans
-    ends = spans.end_ns[outermost(spans, Kind.OPTIMIZER)]
-    first, last = timeline.bounds_ns[[0, -1]]
-    count = int(np.count_nonzero((ends > first) & (ends <= last)))
-    return max(1.0, count / max(1, len(timeline.totals)))
 
 
 def analyse(record: RunRecord, timeline: Timeline, values: Values) -> None:
@@ -150,6 +61,7 @@ def _totals(counted: Counted, values: Values) -> None:
     moved = sum(o.bytes for o in kept) * counted.updates
     values.give("device.operators", sum(o.calls for o in kept) * counted.updates)
     values.give("device.flops_per_step", flops)
+    values.give("device.recurrent_frac", repetition.of_recurrent_layers(kept, counted.classes))
     low = min(moved, counted.unique_bytes * counted.updates)
     values.give("device.bytes_per_step", moved, interval=(low, moved))
     mean = values.number("step.mean_s")
@@ -187,8 +99,9 @@ def _place(counted: Counted, timeline: Timeline, values: Values) -> bool:
     values.give("device.attention_frac", attention_frac(scaled))
     values.give("device.again_frac", sum(o.seconds * part for o, part in scaled if o.again))
     useless.analyse(counted.useless, scaled, values)
+    unused.analyse(counted.unused, scaled, values)
     values.give("device.overhead_frac", overhead * scale)
-    repetition.analyse(model, counted.own, counted.tf32, values)
+    repetition.analyse(model, counted.classes, counted.own, counted.tf32, values)
     values.give("device.unplaced_frac", max(0.0, share - (placed - work["unplaced"] + overhead) * scale))
     values.give("device.double_frac", sum(o.seconds * part for o, part in scaled if o.dtype == "float64"))
     _rates([o for o, _ in scaled], counted, values)
@@ -215,34 +128,6 @@ def _shares(scaled: Scaled, counted: Counted) -> dict[Limit, float]:
     for operator, part in scaled:
         found[limit_of(operator, counted.own, counted.tf32)] += operator.seconds * part
     return found
-
-
-def _model_seconds(told: Mapping[str, Any], process: ProcessRecord, timeline: Timeline) -> float:
-    """Return forward and backward of one block of updates, median of the steps between the counted ones.
-
-    Time in which the thread waited for a core is left out, as it is of operators. Without such steps it is that
-    of the observed ones, which the machine may have treated otherwise.
-    """
-    spans = process.spans
-    kept = np.concatenate(
-        [np.arange(len(spans))[outermost(spans, kind)] for kind in (Kind.FORWARD, Kind.BACKWARD)]
-    )
-    start, end = spans.start_ns[kept], spans.end_ns[kept]
-    found = []
-    for edges in _list(told.get("bare_ns")):
-        if not (isinstance(edges, list) and len(edges) == 3 and all(isinstance(e, int) for e in edges)):
-            continue
-        first, last, waited = edges
-        inside = (start >= first) & (end <= last)
-        running = 1.0 - min(max(waited / max(1, last - first), 0.0), 1.0)
-        found.append(float((end[inside] - start[inside]).sum()) * running / 1e9)
-    if any(found):
-        return float(statistics.median(found))
-    phases = timeline.phase_ns()[timeline.steady.timed]
-    if not len(phases):
-        return 0.0
-    model = phases[:, COLUMN["forward"]] + phases[:, COLUMN["backward"]]
-    return float(np.median(model)) / 1e9
 
 
 # The dearest kinds of operators on a few numbers cost four times the probe's (see rules/bottlenecks/host_overhead):

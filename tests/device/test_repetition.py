@@ -26,10 +26,13 @@ def operator(name: str, calls: float, line: str = "train.py:9", **more: Any) -> 
     )  # fmt: skip
 
 
+CLASSES = {"Net.rnn": "GRU", "Net.cell": "GRUCell"}
+
+
 def measured(*operators: Operator, overhead: float = 0.5) -> Values:
     values = Values()
     values.give("device.overhead_frac", overhead)
-    repetition.analyse(operators, ROOFS, False, values)
+    repetition.analyse(operators, CLASSES, ROOFS, False, values)
     return values
 
 
@@ -39,6 +42,15 @@ def test_what_recurs_has_its_part_of_what_issuing_takes() -> None:
     )
     assert found.number("device.repeated_frac") == pytest.approx(0.5 * 64 / 68)
     assert found.build().labels["device.repeated"] == "64 for train.py:9"
+
+
+def test_time_steps_within_a_recurrent_layer_are_no_loop_of_the_script() -> None:
+    inside = operator("mm", 64, module="Net.rnn")
+    assert measured(operator("mm", 1), inside).number("device.repeated_frac") == 0
+    called = measured(operator("mm", 1), operator("mm", 64, module="Net.cell"))
+    assert called.number("device.repeated_frac") == pytest.approx(0.5 * 64 / 66, abs=0.02)
+    assert repetition.of_recurrent_layers([operator("mm", 36), inside], CLASSES) == 0.64
+    assert repetition.of_recurrent_layers([], CLASSES) == 0
 
 
 def test_micro_batches_are_no_loop() -> None:

@@ -10,9 +10,9 @@ import pytest
 from analyze.records import Loop, run
 from hypothesis import given
 from hypothesis import strategies as st
+from trainbottleneck.analyze.counted import read_counted
 from trainbottleneck.analyze.measure import analyse
 from trainbottleneck.analyze.modules import by_class, rows
-from trainbottleneck.analyze.roofline import read_counted
 from trainbottleneck.analyze.roofline import rows as operator_rows
 from trainbottleneck.analyze.timeline import build
 from trainbottleneck.analyze.trainer import find_trainers
