@@ -113,6 +113,16 @@ def test_an_optimizer_that_works_on_copies_makes_it_doubtful() -> None:
     assert not found["trusted"]
 
 
+def test_a_graph_that_cannot_be_followed_is_useful_and_doubtful() -> None:
+    class Strange:
+        def _sequence_nr(self) -> int:
+            raise RuntimeError("not today")
+
+    told = Unused(torch, [])
+    assert told.is_useful(Strange()) and told.is_useful(Strange())
+    assert told.found() == {"parameters": 0, "trusted": False}
+
+
 def test_a_deep_graph_is_walked_without_recursion() -> None:
     trained, value = layer(), X
     frozen = layer()
