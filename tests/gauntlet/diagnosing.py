@@ -19,6 +19,7 @@ from trainbottleneck.render import json_report
 from trainbottleneck.store import load
 
 from .case import Case
+from .truth import Disturbed
 
 LIMIT_S = 300.0
 TUNE = "12m"
@@ -30,10 +31,6 @@ PRICED = (
     "simulation",
     "bracket",
 )  # what this run itself measured; the rest is literature
-
-
-class Disturbed(Exception):
-    """Other programs, or the hypervisor, had the cores for so long that nothing could be tried."""
 
 
 class Failed(Exception):

@@ -166,7 +166,7 @@ def row(case: Case, dose: str, stages: set[str], again: bool) -> dict[str, Any]:
         ("traceml", "traceml", rival, not case.requires),
     ):
         if wanted:
-            with contextlib.suppress(NotRun, diagnosing.Disturbed):
+            with contextlib.suppress(NotRun, truth.Disturbed):
                 made[name] = run(case, dose, again if stage in stages else None)
     return made
 

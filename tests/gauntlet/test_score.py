@@ -78,6 +78,23 @@ def test_ceilings_and_promises_are_held_against_the_fixed_script() -> None:
     assert score.ceiling_error({**found, "partial": True}) is None
 
 
+def test_pairs_in_which_the_hypervisor_took_the_cores_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([(0.0, 0.0), (6.0, 100.0), *[(6.0, 100.0 * n) for n in range(1, 99)]])
+    monkeypatch.setattr(truth, "cores_time", lambda: next(readings))
+    arms = iter([9.0, 1.0, *[1.0, 2.0, 2.0, 1.0] * 9])  # the first pair would say something else
+    monkeypatch.setattr(truth, "run", lambda *about: Arm(step_s=1.0, sample_s=next(arms), steps=9))
+    found = truth.measure(["given"], ["fixed"], {}, 0.0)
+    assert found.pairs == 3 and found.speedup == pytest.approx(2.0)
+
+
+def test_truth_of_a_machine_that_others_have_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([(10.0 * n, 100.0 * n) for n in range(99)])
+    monkeypatch.setattr(truth, "cores_time", lambda: next(readings))
+    monkeypatch.setattr(truth, "run", lambda *about: Arm(step_s=1.0, sample_s=1.0, steps=9))
+    with pytest.raises(truth.Disturbed, match="10 of 10 pairs"):
+        truth.measure(["given"], ["fixed"], {}, 0.0)
+
+
 def test_truth_is_the_geometric_mean_of_pairs_with_their_t_interval() -> None:
     pairs = [
         (Arm(step_s=2 * a, sample_s=2 * a, steps=9), Arm(step_s=a, sample_s=a / 2, steps=9))
