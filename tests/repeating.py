@@ -20,9 +20,8 @@ from _pytest.runner import runtestprotocol
 _BUSY = 0.10  # of the cores' time: one program on one of two cores takes half of it
 _CONVICT = 2  # failures on a quiet machine
 _ATTEMPTS = 3  # of one test
-_REPEATS_S = (
-    600.0  # of one run of pytest: once that is spent, what failed while others had the cores is not repeated
-)
+# Of one run of pytest: once that is spent, what failed while others had the cores is not repeated.
+_REPEATS_S = 600.0
 _NOT_BUSY = (3, 4)  # idle and iowait in /proc/stat's first line
 _SHORT_S = 1.0  # the machine's clock of CPU time ticks a hundred times a second: less tells nothing
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -25,11 +25,8 @@ _DIMS = 6  # tensors whose shapes are told
 _PROBES = 60
 _TOLD = (200, 100)  # rows whose arguments are told: those of most time, and those of most bytes
 _NOT_AGAIN = ("input", "optimizer")  # phases of which no call is made again: updates are told by their shapes
-_BY_AUTOGRAD = (
-    "backward",
-    "again",
-    "unused",
-)  # phases whose stack says no more than where backward was called
+# Phases whose stack says no more than where backward was called.
+_BY_AUTOGRAD = ("backward", "again", "unused")
 
 Key = tuple[str, str, str, str, str, str]
 

@@ -227,6 +227,8 @@ class Deep:
     def _unused(self) -> dict[str, Any]:
         """Return what gets gradients in vain; nothing that can be trusted where the script's tensors do not tell."""
         unused, self.unused = self.unused, None
+        if unused is not None and unused.problem:
+            self._problem(unused.problem)
         try:
             return unused.found() if unused is not None else {}
         except Exception as error:

@@ -28,19 +28,19 @@ class Unused:
         self._useful: dict[int, bool] = {}  # by the node's number
         self._idle: dict[int, tuple[Any, int, Any]] = {}  # parameters that nothing updates, as they were
         self.updates = False  # one of these graphs leads to a parameter that is updated
-        self._failed = False
+        self.problem = ""  # why the graphs could not be followed
 
     def is_useful(self, node: Any) -> bool:
         """Return whether the gradient that ``node`` makes reaches a parameter that is updated, or another leaf.
 
         Of a graph that can't be followed nothing is said: all of it counts as useful then.
         """
-        if self._failed:
+        if self.problem:
             return True
         try:
             return self._leads_on(node)
-        except Exception:  # nodes of the script's own making; operators are counted all the same
-            self._failed = True
+        except Exception as error:  # nodes of the script's own making; operators are counted all the same
+            self.problem = f"unused gradients: {type(error).__name__}: {error}"
             return True
 
     def _leads_on(self, node: Any) -> bool:
@@ -57,7 +57,7 @@ class Unused:
 
         It does not where no graph leads to any parameter of an optimizer (that then works on copies).
         """
-        if self._failed:
+        if self.problem:
             return {"parameters": 0, "trusted": False}
         changed = any(_changed(self.torch, *each) for each in self._idle.values())
         count = sum(parameter.numel() for parameter, _, _ in self._idle.values())

@@ -11,9 +11,8 @@ from .values import Values
 # Times in one pass that one line of one module issues an operator. Layers are modules of their own, and lists of
 # layers, heads or scales written as a loop are rarely longer than this; batches and sequences are.
 _OFTEN = 16
-_RECURRENT = frozenset(
-    {"GRU", "LSTM", "RNN"}
-)  # classes of torch.nn whose own code goes through the time steps
+# Classes of torch.nn whose own code goes through the time steps.
+_RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 
 
 def of_recurrent_layers(operators: Sequence[Operator], classes: Mapping[str, str]) -> float:
