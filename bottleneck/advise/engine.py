@@ -13,8 +13,11 @@ from ..model.measurement import Measurement, Measurements
 from ..model.mitigation import Advice, Rejected
 from ..model.overrides import fault
 from ..model.trial import Change
+from ..predict.estimate import UNKNOWN, Estimate
 from ..predict.foreseen import with_predictions
-from ..predict.models import UNKNOWN, Arguments, Estimate, Known, Published, Question, estimate
+from ..predict.measured import Known
+from ..predict.models import estimate
+from ..predict.question import Arguments, Published, Question
 from ..predict.relief import phases_named
 from .mitigation import SHOWN, EstimateSpec, MitigationRule, TaxonomyPath
 from .ranking import ranked

@@ -39,6 +39,7 @@ class Batches:
         data = self.torch.utils.data
         self._patch_iter(hooks, data.DataLoader)
         self._patch_next(hooks, data.dataloader._BaseDataLoaderIter)
+        self._patch_sampling(hooks, data.dataloader._BaseDataLoaderIter)
         fetch = data._utils.fetch
         self._patch_init(hooks, fetch._BaseDatasetFetcher)
         for fetcher in (fetch._MapDatasetFetcher, fetch._IterableDatasetFetcher):
@@ -111,6 +112,22 @@ class Batches:
                 recorder.span(kinds.NEXT, start, now(), flags, 0, ready, self._number_of(iterator))
 
         hooks.patch(iterator_class, "__next__", dress(__next__, original))
+
+    def _patch_sampling(self, hooks: Hooks, iterator_class: Any) -> None:
+        """Time the drawing of a batch's indices, which the loop waits for, with workers or without."""
+        original, recorder = iterator_class._next_index, self.recorder
+
+        def _next_index(iterator: Any) -> Any:
+            start = now()
+            try:
+                return original(iterator)
+            finally:
+                end = now()
+                if end - start >= _LONG_DRAW_NS:
+                    # An iterator that is being made draws, too, and has no number yet: nothing to remember.
+                    recorder.span(kinds.SAMPLE, start, end, 0, 0, 0, self.iterators.get(iterator, 0))
+
+        hooks.patch(iterator_class, "_next_index", dress(_next_index, original))
 
     def _patch_init(self, hooks: Hooks, fetcher_class: Any) -> None:
         """Wrap a fetcher's collate_fn, and find the transforms its data set applies.
@@ -217,6 +234,7 @@ def describe_loader(loader: Any, number: int) -> dict[str, Any]:
     }
 
 
+_LONG_DRAW_NS = 20_000  # a span costs 1 us: at most a twentieth of what it tells
 _SLOW_NS = 2_000_000  # reading clocks and counters costs 10 us: half a percent of a batch this slow
 
 

@@ -59,6 +59,23 @@ def analyse(record: RunRecord, timeline: Timeline, values: Values) -> tuple[Ceil
     return tuple(sorted(rows, key=lambda row: (-(row.share or 0.0), row.state, row.resource)))
 
 
+def give_input_cost(values: Values) -> None:
+    """Give ``input.cost_frac``: the wait for batches, or what an experiment without them showed to be another share.
+
+    Workers that take cores from a model on the CPU cost more than the wait, a wait that hides something costs less.
+    What the sampler takes is no part of it: it stays, however cheap a batch is to make.
+    """
+    wait, found = values.number("input.wait_frac"), values.measured("ceiling.input_frac")
+    if wait is None:
+        return
+    drawn = values.number("input.sampler_frac") or 0.0
+    if found is None or found.interval is None or found.interval[0] <= wait <= found.interval[1]:
+        values.give("input.cost_frac", max(0.0, wait - drawn))
+    else:
+        ends = (found.interval[0] - drawn, found.interval[1] - drawn)
+        values.give("input.cost_frac", max(0.0, found.value - drawn), found.samples, ends)
+
+
 def _ends(processes: Sequence[ProcessRecord]) -> dict[str, tuple[str, str]]:
     """Return how each arm ended, (state, reason): done only where it did on every rank and each time."""
     found: dict[str, tuple[str, str]] = {}

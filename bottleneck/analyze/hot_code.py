@@ -98,8 +98,10 @@ def _input(
             "input.hotspot_cost",
             f"{units.seconds(values.number('input.slowest_transform_s') or 0)} per sample",
         )
+        values.give("input.hotspot_frac", transform)
     elif found and found[0].share >= _NAMED:
         values.label("input.hotspot", _quote(found[0]))
+        values.give("input.hotspot_frac", found[0].share, sum(c.count for c in making))
         if collate < 0.5:
             values.label("input.hotspot_cost", f"{units.seconds(found[0].share * sample_s)} per sample")
         else:
@@ -107,6 +109,7 @@ def _input(
             values.label("input.hotspot_cost", f"{units.seconds(cost)} per batch")
     elif collate >= 0.5:
         values.label("input.hotspot", "`collate_fn`")
+        values.give("input.hotspot_frac", collate)
         values.label(
             "input.hotspot_cost", f"{units.seconds(values.number('input.collate_s') or 0)} per batch"
         )

@@ -33,6 +33,7 @@ def analyse(timeline: Timeline, makers: Sequence[ProcessRecord], values: Values)
     workers = int(settings.get("workers") or 0)
     asked = _requests(timeline, loaders)
     _waiting(asked, workers, values)
+    _drawing(timeline, asked, values)
     _epochs(timeline, loaders, asked, values)
     made = _batches(timeline, makers, workers)
     _making(made, values)
@@ -57,6 +58,8 @@ def _settings(timeline: Timeline, loaders: frozenset[int], values: Values) -> Ma
     for name in ("pin_memory", "persistent_workers", "iterable"):
         if name in settings:
             values.give(f"input.{name}", float(bool(settings[name])))
+    drawer = [str(settings.get(name) or "") for name in ("batch_sampler", "sampler")]
+    values.label("input.sampler", f"`{drawer[drawer[0] == 'BatchSampler']}`" if any(drawer) else "")
     many = f"{workers} worker process" + ("es" if workers > 1 else "")
     values.label("input.maker", many if workers else "the training process itself")
     return settings
@@ -87,6 +90,21 @@ def _waiting(asked: Spans, workers: int, values: Values) -> None:
     ready = served.where(served.a > 0)
     if len(ready) >= 5:
         values.give("input.receive_s", float(np.median(ready.end_ns - ready.start_ns)) / 1e9, len(ready))
+
+
+def _drawing(timeline: Timeline, asked: Spans, values: Values) -> None:
+    """Give what the sampler takes; draws too short to be recorded count as nothing."""
+    spans, mean = timeline.trainer.process.spans, values.number("step.mean_s")
+    start, end = timeline.measured
+    inside = (spans.start_ns >= start) & (spans.start_ns < end)
+    drawn = spans.where(
+        (spans.kind == Kind.SAMPLE) & np.isin(spans.b, list(timeline.evaluation.loaders)) & inside
+    )
+    if not len(asked) or not mean:
+        return
+    each = float((drawn.end_ns - drawn.start_ns).sum()) / 1e9 / len(asked)
+    values.give("input.sampler_s", each, len(asked))
+    values.give("input.sampler_frac", each * (values.number("step.micro_batches") or 1.0) / mean, len(asked))
 
 
 def _epochs(timeline: Timeline, loaders: frozenset[int], asked: Spans, values: Values) -> None:

@@ -79,6 +79,7 @@ def analyse(record: RunRecord) -> Analysed:
             compare_ranks(survey, values)
         values.workload = build_workload(timelines, record.processes, values)
         rows = ceilings.analyse(whole, timelines[0], values)
+        ceilings.give_input_cost(values)
     for failure in record.failures:
         values.lack(_AREA.get(failure.collector, failure.collector), failure.reason)
     return Analysed(

@@ -13,7 +13,8 @@ from ..model.measurement import Measurements
 from ..model.record import ProcessRecord, RunRecord
 from ..model.span import Kind
 from . import device_time, step_time
-from .catalogue import CATALOGUE, REPLAYED
+from .catalogue import CATALOGUE
+from .device_catalogue import REPLAYED
 from .device_time import STATE
 from .measure import Analysed
 from .phases import COLUMN
@@ -106,7 +107,7 @@ def _only_seen(found: Measurements, timelines: Sequence[Timeline]) -> Measuremen
     if not (spans.kind == Kind.NEXT).any():
         hidden.append("data_wait")
     gone = {f"step.{phase}_{unit}" for phase in hidden for unit in ("s", "frac")}
-    gone |= {"input.wait_frac"} if "data_wait" in hidden else set()
+    gone |= {"input.wait_frac", "input.cost_frac"} if "data_wait" in hidden else set()
     kept = {name: value for name, value in found.values_by_id.items() if name not in gone}
     return Measurements(values_by_id=kept, labels=found.labels, missing=found.missing)
 
@@ -127,7 +128,8 @@ def _input(timeline: Timeline, values: Values) -> None:
         return
     loaders = timeline.evaluation.loaders
     values.give("input.loaders", len(loaders))
-    values.give("input.wait_frac", values.number("step.data_wait_frac"), len(fetches))
+    for name in ("input.wait_frac", "input.cost_frac"):  # nothing was taken away: the wait is what is known
+        values.give(name, values.number("step.data_wait_frac"), len(fetches))
     told = [
         event.data for event in timeline.trainer.process.told("loader") if event.data["number"] in loaders
     ]

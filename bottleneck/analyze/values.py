@@ -56,9 +56,13 @@ class Values:
         """Say why a measurement, or a whole area of them, could not be had."""
         self._missing.setdefault(identifier_or_area, reason)
 
+    def measured(self, identifier: str) -> Measurement | None:
+        """Return a measurement given earlier, or None."""
+        return self._values.get(identifier)
+
     def number(self, identifier: str) -> float | None:
         """Return a value given earlier, or None."""
-        found = self._values.get(identifier)
+        found = self.measured(identifier)
         return None if found is None else found.value
 
     def build(self) -> Measurements:

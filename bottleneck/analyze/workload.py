@@ -95,13 +95,16 @@ def _lane(
     stalls = tuple(stall for name in _STALLS if (stall := _stall(timeline, name)) is not None)
     rows[:, [COLUMN[name] for name in _STALLS]] = 0.0
     making: tuple[float, ...] = ()
+    draw_s = 0.0
     if feeding is not None:
         makers = batch_makers(timeline.trainer, processes)
-        made = _made(timeline, makers, feeding, rows[:, COLUMN["data_wait"]])
+        draw_s = (values.number("input.sampler_s") or 0.0) * feeding.batches
+        made = _made(timeline, makers, feeding, rows[:, COLUMN["data_wait"]] - draw_s)
         making = tuple(made[-2 * MOST * feeding.batches :].tolist())
     return Lane(
         steps=tuple(tuple(row) for row in rows.tolist()),
         making_s=making,
+        draw_s=draw_s,
         stalls=stalls,
         device_s=_device(values),
     )
@@ -160,7 +163,7 @@ def _feeding(timeline: Timeline, makers: Sequence[ProcessRecord], values: Values
         persistent=bool(values.number("input.persistent_workers")),
         renewed_frac=values.number("input.renewed_frac") or 0.0,
         blocked_frac=min(1.0, max(0.0, blocked / batch)),
-        receive_s=taking or 0.0,
+        receive_s=max(0.0, (taking or 0.0) - (values.number("input.sampler_s") or 0.0)),
         batches=batches,
         epoch_steps=epoch,
         # With workers an epoch begins with an empty queue: its first batch is waited for as well. Without, what

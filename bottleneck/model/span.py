@@ -39,6 +39,7 @@ class Kind(IntEnum):
     )
     LOSS = 24  # a backward pass in a trial; a = bits of the loss as a 64-bit float, b = optimizer steps before it
     METRIC = 25  # a number the script logged; a = its bits as a 64-bit float, b = the step it gave or -1
+    SAMPLE = 26  # the sampler drew the indices of a batch, and took long; b = loader id
 
 
 class Flag:

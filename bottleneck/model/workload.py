@@ -27,12 +27,14 @@ class Lane:
     Attributes:
         steps: Seconds per phase of each step in order, rows of ``len(PHASES)``; stalls are not in them.
         making_s: Time to make each batch, in the order they were asked for; empty without a loader.
+        draw_s: Time that the sampler takes for the batches of a step, in the loop itself.
         stalls: What comes every few steps.
         device_s: Time the device computes for a step; 0 where the model runs on the host, or was not measured.
     """
 
     steps: tuple[tuple[float, ...], ...]
     making_s: tuple[float, ...] = ()
+    draw_s: float = 0.0
     stalls: tuple[Stall, ...] = ()
     device_s: float = 0.0
 

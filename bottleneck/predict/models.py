@@ -6,64 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import isnan, sqrt
 
-from ..model.finding import Basis, Interval
+from ..model.finding import Interval
 from ..model.measurement import Measurements
 from .change import Change
 from .estimate import UNKNOWN, Estimate, simulated
-from .loader import MAX_WORKERS
+from .feeding import loader
 from .measured import IN_LINE, Known, in_proportion
+from .question import LEAST_LEFT, Published, Question, less
 from .relief import less_often, shorter
 from .simulator import Simulator
 from .summary import replayable
-from .walls import next_wall
 
 __all__ = ["MODELS", "UNKNOWN", "Estimate", "Known", "Model", "Published", "Question", "estimate"]
-
-Arguments = Mapping[str, "float | None"]
-
-LEAST_LEFT = 0.01  # of a step that stays whatever is removed: no prediction beyond a hundredfold
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
-    """What the literature reports of a mitigation.
-
-    Attributes:
-        scope: What the factor speaks of: "phase", "step" or the whole training ("total").
-        low: Least speed-up reported.
-        high: Largest.
-    """
-
-    scope: str
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What is to be predicted.
-
-    Attributes:
-        measurements: Of the run.
-        arguments: The model's arguments, None where one could not be computed.
-        bottleneck: What the change is to relieve.
-        share: Share of the step that the bottleneck costs: what a phase is, and the bound of every gain.
-        published: What the literature reports, where it may be shown.
-        fewer_steps: The change cuts the number of steps; the share of a step is no bound then.
-        phases: Phases that the arguments were made of.
-        ends: The arguments at both ends of the intervals of what was called again.
-        known: What taking the whole bottleneck away gained, where an experiment measured it.
-    """
-
-    measurements: Measurements
-    arguments: Arguments
-    bottleneck: str | None = None
-    share: float | None = None
-    published: Published | None = None
-    fewer_steps: bool = False
-    known: Known | None = None
-    phases: tuple[str, ...] = ()
-    ends: tuple[Arguments, Arguments] | None = None
 
 
 def estimate(model: str, question: Question) -> Estimate:
@@ -127,7 +81,7 @@ def _remove(question: Question) -> Estimate:
     if run is not None and arguments.get("persistent") and run.workload.feeding is not None:
         stays = Change(persistent=True, once=bool(arguments.get("once")))
         return simulated(run, question.measurements, (stays, stays, stays))
-    return _shortened(question, saved) or _less(question, mean, saved, "phase")
+    return _shortened(question, saved) or less(question, mean, saved, "phase")
 
 
 def _shortened(question: Question, saved: tuple[float, ...]) -> Estimate | None:
@@ -152,7 +106,7 @@ def _again(question: Question) -> Estimate:
     ends = [end.get("seconds") for end in question.ends or ()]
     saved = tuple(sorted([seconds, *(end for end in ends if end is not None)]))
     three = (saved[0], seconds, saved[-1])
-    found = _shortened(question, three) or _less(question, mean, three, "replay")
+    found = _shortened(question, three) or less(question, mean, three, "replay")
     return replace(found, basis="replay", saved_s=seconds)
 
 
@@ -169,69 +123,12 @@ def _amortise(question: Question) -> Estimate:
     saved = seconds / interval * (1 - 1 / times)
     if isnan(saved):  # 0 times infinity: a factor beyond what floats hold
         return UNKNOWN
-    return _less(question, mean, (saved, saved, saved), "phase")
+    return less(question, mean, (saved, saved, saved), "phase")
 
 
 def _thinned(run: Simulator, question: Question, per_step_s: float, times: float) -> Change | None:
     """Return the change that lets the question's phases come ``times`` as seldom, None where they do not fit."""
     return less_often(run, question.bottleneck, per_step_s, times, question.phases)
-
-
-def _less(question: Question, mean: float, saved: tuple[float, ...], basis: Basis) -> Estimate:
-    """Return the estimate of a step that is ``saved`` (low, likely, high) seconds shorter."""
-    if mean <= 0:
-        return UNKNOWN
-    low, likely, high = (mean / max(mean - max(one, 0.0), mean * LEAST_LEFT) for one in sorted(saved))
-    after = mean / likely
-    return Estimate(
-        speedup=Interval(low=low, likely=likely, high=high),
-        basis=basis,
-        after_s=after,
-        next_wall=next_wall(question.measurements, question.bottleneck, mean - after),
-    )
-
-
-def _loader(question: Question) -> Estimate:
-    """The loader with other settings, its CPU and blocked times scaled by ``cpu_factor`` and ``io_factor``."""
-    arguments = question.arguments
-    workers, persistent = arguments.get("workers"), arguments.get("persistent")
-    cpu, io = arguments.get("cpu_factor", 1.0), arguments.get("io_factor", 1.0)
-    if workers is None or cpu is None or io is None:
-        return UNKNOWN
-    count = max(0, min(int(workers), MAX_WORKERS))
-    run = replayable(question.measurements)
-    if run is None or run.workload.feeding is None:
-        return _bracket(question, count, max(cpu, 0.0), max(io, 0.0))
-    prefetch = arguments.get("prefetch")
-    change = Change(
-        workers=None if count == run.workload.feeding.workers else count,
-        prefetch=None if prefetch is None else max(1, int(prefetch)),
-        persistent=None if persistent is None else bool(persistent),
-        cpu_factor=max(cpu, 0.0),
-        io_factor=max(io, 0.0),
-    )
-    return simulated(run, question.measurements, (change, change, change))
-
-
-def _bracket(question: Question, workers: int, cpu: float, io: float) -> Estimate:
-    """Return the range between the chord and the bound of a convex step time (causal.md, 3.2).
-
-    Making batches faster by a factor f gains at least (1 - 1/f) of what taking the wait away gains,
-    and at most all of it. The starts of epochs are not part of that wait.
-    """
-    measurements = question.measurements
-    mean, wait = measurements.number("step.mean_s"), measurements.number("input.wait_frac")
-    now, busy = measurements.number("input.workers"), measurements.number("input.cpu_frac")
-    if mean is None or wait is None or now is None:
-        return UNKNOWN
-    wait = max(0.0, wait - (measurements.number("input.epoch_gap_frac") or 0.0))
-    share = 0.5 if busy is None else busy
-    scaled = cpu if cpu == io else share * cpu + (1 - share) * io
-    part = 1 - scaled * max(now, 1.0) / max(workers, 1)
-    if part <= 0:
-        return UNKNOWN
-    low, high = part * wait * mean, wait * mean
-    return _less(question, mean, (low, sqrt(low * high), high), "bracket")
 
 
 def _literature(question: Question) -> Estimate:
@@ -267,7 +164,9 @@ class Model:
 
 MODELS: Mapping[str, Model] = {
     "loader": Model(
-        _loader, frozenset({"workers"}), frozenset({"cpu_factor", "io_factor", "prefetch", "persistent"})
+        loader,
+        frozenset({"workers"}),
+        frozenset({"cpu_factor", "io_factor", "cpu_gone", "low", "high", "prefetch", "persistent"}),
     ),
     "remove": Model(
         _remove, frozenset(), frozenset({"seconds", "fraction", "low", "high", "persistent", "once"})

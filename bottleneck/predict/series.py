@@ -92,7 +92,7 @@ def phases_after(lane: Lane, rows: Ints, change: Change) -> Floats:
     if (
         lane.making_s
     ):  # then the replay tells who waits for data; without a loader the loop makes its batches here
-        seconds[:, COLUMN["data_wait"]] = 0.0
+        seconds[:, COLUMN["data_wait"]] = lane.draw_s
     seldom = dict(change.seldom)
     for phase, times in seldom.items():
         column = COLUMN[phase]

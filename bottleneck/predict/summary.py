@@ -39,9 +39,11 @@ def summarised(measurements: Measurements) -> Workload | None:
     epoch, gap = number("input.steps_per_epoch"), number("input.epoch_gap_s")
     told = bool(epoch and gap)  # else the starts of epochs stay beside what is replayed
     starts = 0.0 if told else mean * min(0.99, number("input.epoch_gap_frac") or 0.0)
+    draw_s, batches = number("input.sampler_s") or 0.0, max(1, round(number("step.micro_batches") or 1.0))
     lane = Lane(
         steps=(_mean_step(measurements, mean - wait),),
         making_s=service_times(batch, _or(number("input.batch_cv_frac"), _CV_UNKNOWN)),
+        draw_s=draw_s * batches,
         stalls=tuple(stall for name in _RARE if (stall := _stall(measurements, name)) is not None),
     )
     feeding = Feeding(
@@ -50,8 +52,8 @@ def summarised(measurements: Measurements) -> Workload | None:
         persistent=bool(number("input.persistent_workers")),
         renewed_frac=number("input.renewed_frac") or 0.0,
         blocked_frac=io / batch,
-        receive_s=(number("input.receive_s") or 0.0) if workers else 0.0,
-        batches=max(1, round(number("step.micro_batches") or 1.0)),
+        receive_s=max(0.0, (number("input.receive_s") or 0.0) - draw_s) if workers else 0.0,
+        batches=batches,
         epoch_steps=epoch if told else None,
         start_s=max(0.0, (gap or 0.0) - (batch if workers else 0.0)) if told else 0.0,
     )

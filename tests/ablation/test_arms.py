@@ -150,6 +150,43 @@ def test_workers_fill_no_queue_that_the_next_block_would_live_on(tmp_path: Path,
     assert not ran.trouble()
 
 
+DRAWN = """
+    class Drawn:  # batches of indices, in no hurry
+        {length}
+        def __iter__(self):
+            for first in range(0, 80, 4):
+                rest(0.006)
+                yield range(first, first + 4)
+
+    loader = DataLoader(Items(80), batch_sampler=Drawn(), num_workers={workers}, persistent_workers={workers} > 0)
+    while True:
+        batches = 0
+        for x, y in loader:
+            step(x, y)
+            rest(0.003)
+            batches += 1
+        print(batches, flush=True)
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_sampler_that_takes_long_is_a_part_of_the_input(tmp_path: Path, workers: int) -> None:
+    script = DRAWN.format(workers=workers, length="__len__ = lambda self: 20")
+    ran = run(tmp_path, script, in_turn(order("input", block=20, wash=10)))
+    assert ran.ended("input")["state"] == "done", ran.ended("input")
+    asis, without = ran.step_ms("input")
+    assert min(asis) - min(without) > 5  # the sampler rests for 6 ms a batch
+    assert {int(line) for line in ran.out.split()} == {20}
+    assert not ran.trouble()
+
+
+def test_a_sampler_that_does_not_say_how_long_it_is_is_asked_for_each_batch(tmp_path: Path) -> None:
+    ran = run(tmp_path, DRAWN.format(workers=0, length=""), in_turn(order("input", block=20, wash=10)))
+    assert ran.ended("input")["state"] == "done", ran.ended("input")
+    assert {int(line) for line in ran.out.split()} == {20}
+    assert not ran.trouble()
+
+
 STREAM = """
     class Stream(IterableDataset):
         def __iter__(self):

@@ -101,7 +101,7 @@ TABLE = (
         "gan",
         "cpu_preprocessing",
         "eight workers on eight cores, and still too slow",
-        ("offline_preprocess", "gpu_augmentation", "slowest_transform"),
+        ("gpu_augmentation", "offline_preprocess", "slowest_transform"),
         {"data_wait": 0.09},
         {
             "step.micro_batches": 2,

@@ -40,7 +40,8 @@ FACTS: Mapping[str, Values] = {
         "input.workers": 8, "input.sample_s": 0.008, "input.batch_s": 1.0, "input.batch_cpu_s": 0.95,
         "input.batch_blocked_s": 0.05, "input.cpu_frac": 0.95, "input.blocked_frac": 0.05,
         "input.batch_cv_frac": 0.06, "input.collate_frac": 0.02, "input.transform_frac": 0.4,
-        "input.slowest_transform_frac": 0.3, "input.read_bytes": 14e6, "input.steps_per_epoch": 10_000,
+        "input.slowest_transform_frac": 0.3, "input.hotspot_frac": 0.3, "input.read_bytes": 14e6,
+        "input.steps_per_epoch": 10_000,
         "host.usable_cores": 8, "host.torch_threads": 8, "host.backward_nodes": 480, "host.dispatch_s": 0.008,
         "compute.cores": 1,
     },
@@ -72,6 +73,7 @@ FACTS: Mapping[str, Values] = {
         "input.workers": 4, "input.sample_s": 0.0002, "input.batch_s": 0.014, "input.batch_cpu_s": 0.014,
         "input.batch_blocked_s": 0, "input.cpu_frac": 1.0, "input.blocked_frac": 0, "input.batch_cv_frac": 0.05,
         "input.collate_frac": 0.08, "input.transform_frac": 0.5, "input.slowest_transform_frac": 0.3,
+        "input.hotspot_frac": 0.3,
         "input.read_bytes": 8e5, "input.steps_per_epoch": 800, "step.micro_batches": 3, "host.usable_cores": 8,
         "host.torch_threads": 8, "host.backward_nodes": 180, "host.dispatch_s": 0.002, "compute.cores": 1,
     },
@@ -104,7 +106,8 @@ def typical(run: str, phases: Values, facts: Values) -> Measurements:
     for name, spent in seconds.items():
         found |= {f"step.{name}_s": spent, f"step.{name}_frac": spent / mean}
     found["step.busy_s"] = mean - sum(seconds[name] for name in _STALLS)
-    found["input.wait_frac"] = seconds["data_wait"] / mean
+    found["input.sampler_s"] = found["input.sampler_frac"] = 0.0
+    found["input.wait_frac"] = found["input.cost_frac"] = seconds["data_wait"] / mean
     found["logging.frac"] = seconds["logging"] / mean
     found["compute.model_frac"] = model / mean
     found["compute.frac"] = (model + seconds["optimizer"]) / mean

@@ -26,6 +26,11 @@ def fed(loop: Loop) -> Loop:
     return loop.fetch(0.0).forward().backward().step()
 
 
+def quicker(loop: Loop) -> Loop:
+    """The same, and the model has the cores for itself."""
+    return loop.fetch(0.0).forward(0.005).backward(0.01).step()
+
+
 def measured(loop: Loop) -> Analysed:
     """Return what is made of the loop's record."""
     return analyse(run(loop.process()))
@@ -39,6 +44,15 @@ def test_a_ceiling_is_the_share_that_went_away_with_its_interval() -> None:
     assert found.measurements.number("ceiling.input_s") == pytest.approx(0.055, rel=0.02)
     (row,) = found.ceilings
     assert (row.resource, row.state, row.pairs) == ("input", "measured", 4)
+
+
+def test_what_batches_cost_is_what_went_away_without_them_where_that_is_not_the_wait() -> None:
+    as_waited = measured(experiment(observed(waiting), "input", waiting, fed)).measurements
+    assert as_waited.number("input.cost_frac") == as_waited.number("input.wait_frac")
+    more = measured(experiment(observed(waiting), "input", waiting, quicker)).measurements
+    cost, share = more["input.cost_frac"], more["ceiling.input_frac"]
+    assert (cost.value, cost.interval) == (share.value, share.interval)
+    assert measured(observed(waiting)).measurements.number("input.cost_frac") == pytest.approx(0.45, abs=0.01)
 
 
 def test_steps_of_the_experiments_are_left_out_of_everything_timed() -> None:

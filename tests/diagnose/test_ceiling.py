@@ -46,6 +46,7 @@ def test_causes_of_one_family_share_its_ceiling_as_they_share_the_wait() -> None
     one = finding(
         "storage", 0.4, (0.37, 0.43), "input",
         input__wait_frac=0.8, input__blocked_frac=0.5, input__workers=0, input__epoch_gap_frac=0.0,
+        input__sampler_frac=0.0,
     )  # fmt: skip
     assert one.share == pytest.approx(0.5 * 0.4) and one.share_interval == pytest.approx((0.185, 0.215))
 
@@ -63,7 +64,7 @@ def test_a_wide_interval_that_rules_the_phase_share_out_is_believed() -> None:
 def test_a_wide_interval_from_nothing_rules_a_larger_phase_share_out_too() -> None:
     one = finding(
         "dataloader", 0.03, (-0.1, 0.15), "input",
-        input__wait_frac=0.53, input__epoch_gap_frac=0.0, input__workers=0,
+        input__wait_frac=0.53, input__epoch_gap_frac=0.0, input__sampler_frac=0.0, input__workers=0,
     )  # fmt: skip
     assert (one.share, one.share_basis, one.raw_share) == (0.03, "ceiling", 0.53)
 
@@ -92,6 +93,7 @@ def test_of_shares_that_are_alike_the_measured_one_comes_first(waiting: float, f
     given |= {
         "input.wait_frac": waiting,
         "input.epoch_gap_frac": 0,
+        "input.sampler_frac": 0,
         "input.blocked_frac": 0,
         "input.workers": 0,
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from build import measurements
 from hypothesis import given, settings
@@ -201,3 +203,52 @@ def test_removing_nothing_gains_nothing(name: str, mean: float) -> None:
 def test_changing_nothing_of_a_loader_gains_nothing() -> None:
     assert likely(ask("loader", measurements(LOADER), workers=0)) == pytest.approx(1)
     assert likely(ask("amortise", measurements(STEP), seconds=0.2, interval=5, times=1)) == pytest.approx(1)
+
+
+def beside_a_worker(cost: tuple[float, float, float]) -> Measurements:
+    """Return a run on two cores whose only worker is always ahead, and what a step without batches was measured as."""
+    given = {
+        **LOADER,
+        "input.workers": 1,
+        "input.wait_frac": 0.0,
+        "step.data_wait_s": 0.0,
+        "step.mean_s": 0.1,
+    }
+    given |= {"step.forward_s": 0.04, "step.backward_s": 0.06, "host.usable_cores": 2, "compute.cores": 2}
+    low, likely_share, high = cost
+    return interval_of(measurements(given), "ceiling.input_frac", likely_share, (low, high))
+
+
+def interval_of(given: Measurements, name: str, value: float, interval: tuple[float, float]) -> Measurements:
+    """Return ``given`` with one more measurement that has an interval."""
+    one = replace(measurements({name: value})[name], interval=interval)
+    return replace(given, values_by_id={**given.values_by_id, name: one})
+
+
+def test_lighter_batches_beside_a_model_gain_their_part_of_what_no_batches_were_measured_to_gain() -> None:
+    run = beside_a_worker((0.38, 0.4, 0.42))
+    none, half = (ask("loader", run, workers=1, cpu_factor=one) for one in (0.0, 0.5))
+    assert none.basis == half.basis == "ceiling"
+    assert likely(none) == pytest.approx(1 / 0.6, rel=0.01)
+    assert 1.15 < likely(half) < 1.35  # about half of the work, about half of the 40 %
+
+
+def test_a_replay_that_agrees_with_the_experiment_stays_as_it_is() -> None:
+    found = ask("loader", beside_a_worker((0.0, 0.2, 0.9)), workers=1, cpu_factor=0.5)
+    assert found.basis == "simulation"
+
+
+def test_more_workers_are_not_scaled_by_what_no_batches_gain() -> None:
+    run = beside_a_worker((0.38, 0.4, 0.42))
+    assert ask("loader", run, workers=2).basis == "simulation"
+
+
+def test_batches_that_the_replay_has_for_nothing_get_the_bracket_of_what_they_cost() -> None:
+    run = beside_a_worker((0.38, 0.4, 0.42))
+    plenty = {
+        **run.values_by_id,
+        **measurements({"host.usable_cores": 64, "input.cost_frac": 0.4}).values_by_id,
+    }
+    found = ask("loader", replace(run, values_by_id=plenty), workers=1, cpu_factor=0.5)
+    assert found.basis == "bracket" and found.speedup is not None
+    assert (found.speedup.low, found.speedup.high) == pytest.approx((1 / 0.8, 1 / 0.6), rel=0.01)

@@ -1,9 +1,10 @@
 """Removes the input pipeline: the last real batches are handed out again, in turn.
 
-The epoch keeps its length: an index is taken from the sampler for each batch and thrown away. Workers are not
-told; their queue fills up and they rest, as they would if batches cost nothing. When the pipeline is given back the
-queue is emptied to where it usually stood, else the steps that follow would live on what was prepared before. What
-is thrown away there is owed to the end of the epoch, so that all ranks still take the same number of steps.
+The epoch keeps its length, so that all ranks still take the same number of steps. The sampler rests, too, as drawing
+indices may be what is dear: the epoch ends when as many batches were handed out as the sampler says it has. One that
+does not say is asked for an index for each batch. Workers are not told; their queue fills up and they rest, as they
+would if batches cost nothing. When the pipeline is given back the queue is emptied to where it usually stood, else the
+steps that follow would live on what was prepared before.
 """
 
 from __future__ import annotations
@@ -35,9 +36,39 @@ class _Pass:
 
     def __init__(self) -> None:
         """Start with an iterator as it was made."""
+        self.length: int | None = None
+        self.skipped = self.thrown = (
+            0  # batches of the epoch handed out in another's place; made and not handed out
+        )
         self.exhausted = False
-        self.owed = 0
         self.is_full = False
+
+    def skip(self, iterator: Any) -> bool:
+        """Go one batch ahead in the epoch without asking the sampler; return False where its length is unknown.
+
+        Raises:
+            StopIteration: That was the last one.
+        """
+        if not self.skipped:
+            self.length = _length(iterator._index_sampler)
+        if self.length is None:
+            return False
+        self.end(iterator)
+        self.skipped += 1
+        return True
+
+    def end(self, iterator: Any) -> None:
+        """Raise StopIteration where an epoch of which batches were skipped has ended."""
+        if self.length is not None and iterator._num_yielded >= self.length:
+            raise StopIteration
+
+
+def _length(sampler: Any) -> int | None:
+    """Return how many batches ``sampler`` has in an epoch, None where it does not say."""
+    try:
+        return len(sampler)
+    except Exception:  # a script's own class: whatever it raises, it does not say
+        return None
 
 
 class Turn:
@@ -196,12 +227,13 @@ class Input(Arm):
                 self.problem = Refused(f"batches of class {type(batch).__name__} can't be copied: {error}")
 
     def _pull(self, iterator: Any, original: Any, state: _Pass, turn: Turn | None) -> Any:
-        """Return a real batch; where the epoch has ended, one that is still owed."""
+        """Return a real batch; a kept one at the end of an epoch that lacks some which were thrown away."""
+        state.end(iterator)
         try:
             return original(iterator)
         except StopIteration:
-            if state.owed and turn is not None and turn.kept:
-                state.owed -= 1
+            if state.thrown > state.skipped and turn is not None and turn.kept:
+                state.thrown -= 1
                 return turn.give()
             raise
 
@@ -209,6 +241,8 @@ class Input(Arm):
         """Go one batch ahead in the epoch without making one; StopIteration at its end."""
         if getattr(iterator, "_dataset_kind", _MAP) != _MAP:
             return  # a stream has no sampler to go ahead in: it stands still
+        if state.skip(iterator):
+            return
         if not state.exhausted:
             try:
                 iterator._next_index()
@@ -231,7 +265,7 @@ class Input(Arm):
                 original(iterator)
             except StopIteration:
                 return
-            state.owed += 1
+            state.thrown += 1
 
     def _turn_of(self, loader: Any) -> Turn | None:
         """Return the batches that stand for a new iterator of ``loader``, None where it is to be a real one."""
@@ -247,9 +281,11 @@ class Input(Arm):
 
         class Replay(delivery.module._BaseDataLoaderIter):  # type: ignore[misc,name-defined]
             _real: Any = None
+            _pass = _Pass()
 
             def _next_data(self) -> Any:
-                self._next_index()  # StopIteration ends the epoch
+                if not self._pass.skip(self):
+                    self._next_index()  # StopIteration ends the epoch
                 if arm.removed:
                     batch = arm._again(turn)
                     delivery.saw(self, batch)
