@@ -7,6 +7,7 @@ alone: it imports the standard library and torch.
 from __future__ import annotations
 
 import json
+import mmap
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ _ARRAY_BYTES = (
     128 << 20
 )  # four times the last-level cache of most machines (roofline practice: at least that)
 _GPU_ARRAY_BYTES = 512 << 20
+_FRESH_BYTES = 32 << 20  # 8,192 pages: 20 ms
 _LEAST_REPEATS = 5
 _CHAIN = 200
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -80,6 +82,34 @@ def launch_cost(torch: Any, device: str) -> float:
     return sorted(taken)[7]
 
 
+def fault_cost() -> float | None:
+    """Return the seconds until a page that was never touched can be used (median of five), None where none faults.
+
+    The kernel finds a page, clears it and maps it. Counted, as huge pages take one fault for 512 small ones.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    taken = []
+    for _ in range(5):
+        with mmap.mmap(-1, _FRESH_BYTES) as fresh:
+            faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            first, again = (_touch(fresh) for _ in range(2))
+            faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+        if faults > 0:
+            taken.append(max(0.0, first - again) / faults)
+    return sorted(taken)[len(taken) // 2] if taken else None
+
+
+def _touch(memory: mmap.mmap) -> float:
+    """Return the seconds that writing one byte into every page takes."""
+    start = time.perf_counter()
+    for place in range(0, _FRESH_BYTES, mmap.PAGESIZE):
+        memory[place] = 1
+    return time.perf_counter() - start
+
+
 def _waiter(torch: Any, device: str) -> Callable[[], None]:
     """Return what waits until the device has done its work."""
     return (lambda: None) if device == "cpu" else torch.cuda.synchronize
@@ -114,7 +144,7 @@ def main(threads: int, seconds: float) -> dict[str, Any]:
     found: dict[str, Any] = {
         "torch": str(torch.__version__),
         "threads": torch.get_num_threads(),
-        "cpu": probe(torch, "cpu", seconds),
+        "cpu": {**probe(torch, "cpu", seconds), "fault_s": fault_cost()},
     }
     if torch.cuda.is_available():
         found["cuda"] = probe(torch, "cuda", seconds)

@@ -147,6 +147,7 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ("host.workers_rss_bytes", "bytes", "Peak resident memory of its children together"),
         ("host.rss_growth_bytes_per_s", "bytes_per_s", "Growth of the tree's resident memory after warm-up"),
         ("host.swap_in_bytes_per_s", "bytes_per_s", "Swapped in, mean over the measured part"),
+        ("host.faults_per_step", "count", "Pages that the kernel gave the training process in a step, mean"),
         ("host.major_faults_per_s", "per_s", "Page faults of the tree that went to the disk"),
         ("host.memory_stall_frac", "frac", "Share of time some task waited for memory (pressure stall)"),
         ("host.io_stall_frac", "frac", "Share of time some task waited for I/O (pressure stall)"),

@@ -145,6 +145,7 @@ OF_DEVICE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ),
         ("device.peak_flops_per_s", "per_s", "Probed rate of products in the dtype the model uses most"),
         ("device.peak_bytes_per_s", "bytes_per_s", "Probed bandwidth of memory"),
+        ("host.fault_s", "s", "Probed time until a fresh page of memory can be used"),
         ("device.launch_probe_s", "s", "Probed host time of the smallest operator"),
         (
             "optimizer.floor_frac",

@@ -87,6 +87,11 @@ def _processes(pid: int, samples: Sequence[SystemSample], values: Values) -> Non
         return
     values.give("host.trainer_cores", _growth(own[0], own[-1], "cpu_s") / seconds, len(own))
     values.give("host.trainer_rss_bytes", max((p.get("rss_bytes", 0.0) for p in own), default=None), len(own))
+    step = values.number("step.mean_s")
+    if step and "minor_faults" in own[0]:
+        values.give(
+            "host.faults_per_step", _growth(own[0], own[-1], "minor_faults") / seconds * step, len(own)
+        )
     _computing(values)
     tree = _tree_cpu_s(samples) / seconds
     values.give("host.tree_cores", tree, len(samples))

@@ -32,11 +32,13 @@ class Roofs:
         flops_per_s: Rate of matrix products by dtype ("float32", "tf32", ...).
         bytes_per_s: Bandwidth of memory.
         launch_s: Host time of the smallest operator.
+        fault_s: Time until a fresh page of memory can be used; None where it was not probed.
     """
 
     flops_per_s: Mapping[str, float]
     bytes_per_s: float
     launch_s: float
+    fault_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +156,9 @@ def read_roofs(told: Any, device: str) -> Roofs | None:
     bandwidth, launch = _number(about.get("bytes_per_s")), _number(about.get("launch_s"))
     if not rates or not bandwidth or not launch:
         return None
-    return Roofs(flops_per_s=rates, bytes_per_s=bandwidth, launch_s=launch)
+    return Roofs(
+        flops_per_s=rates, bytes_per_s=bandwidth, launch_s=launch, fault_s=_number(about.get("fault_s"))
+    )
 
 
 def raised(roofs: Roofs | None, operators: Sequence[Operator]) -> Roofs | None:

@@ -217,6 +217,7 @@ def _machine(counted: Counted, values: Values) -> None:
     values.give("device.peak_flops_per_s", peak)
     values.give("device.peak_bytes_per_s", best.bytes_per_s)
     values.give("device.launch_probe_s", own.launch_s)
+    values.give("host.fault_s", own.fault_s)
     if peak and mine:
         values.give("device.threads_frac", min(1.0, mine / peak))
     values.give("device.threads_bandwidth_frac", min(1.0, own.bytes_per_s / best.bytes_per_s))

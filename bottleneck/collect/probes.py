@@ -95,10 +95,10 @@ def best_of(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _key(python: Path | None, threads: int) -> str:
-    """Return what names this machine, interpreter, torch and number of threads in the cache."""
+    """Return what names this machine, interpreter, torch, number of threads and probes in the cache."""
     executable = str(python or sys.executable)
     parts = [platform.node(), _processor(), executable, _torch_version(Path(executable)), str(threads)]
-    parts.append(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+    parts += [os.environ.get("CUDA_VISIBLE_DEVICES", ""), _SOURCE.read_text(encoding="utf-8")]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 

@@ -82,6 +82,7 @@ OVERRIDES: Mapping[str, Override] = {
             "garbage_collection_threshold": Setting("number"),
         }
     ),
+    "host_allocator": Override(settings={"keep": _SWITCH}),
     "dynamo": Override(settings={"disable": _OTHER_ORDER}),
     "cadence": Override(
         settings={

@@ -112,6 +112,16 @@ def _allocator(settings: Settings) -> Lines:
     )
 
 
+def _host_allocator(settings: Settings) -> Lines:
+    """The allocator of the C library."""
+    return _FIRST, (
+        "import ctypes",
+        "libc = ctypes.CDLL(None)",
+        "libc.mallopt(-4, 0)  # M_MMAP_MAX: large blocks from the heap, too",
+        "libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: freed memory stays",
+    )
+
+
 def _dynamo(settings: Settings) -> Lines:
     """Compiling or not."""
     value = int(bool(settings.get("disable")))
@@ -236,6 +246,7 @@ _LINES: Mapping[str, Callable[[Settings], Lines]] = {
     "optimizer": _optimizer,
     "zero_grad": _zero_grad,
     "allocator": _allocator,
+    "host_allocator": _host_allocator,
     "dynamo": _dynamo,
     "cadence": _cadence,
     "channels_last": _channels_last,

@@ -143,7 +143,18 @@ def test_an_override_whose_installation_fails_is_told() -> None:
     )
 
 
-HOST = ("loader", "threads", "affinity", "gc", "optimizer", "zero_grad", "allocator", "dynamo", "cadence")
+HOST = (
+    "loader",
+    "threads",
+    "affinity",
+    "gc",
+    "optimizer",
+    "zero_grad",
+    "allocator",
+    "host_allocator",
+    "dynamo",
+    "cadence",
+)
 
 
 @pytest.mark.parametrize("name", HOST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import sys
 import tempfile
 import types
@@ -319,3 +320,18 @@ def check_a_temporary_folder_of_the_agent_holds_no_failures() -> None:
     log = Path(sys.modules["_trainbottleneck_agent"].CONFIG["run"], "agent-errors.log")
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     assert lines == ["override loader: RuntimeError: not yet"]  # the one that a check provokes
+
+
+def check_freed_memory_stays_with_the_process_and_the_settings_of_the_user_stay() -> None:
+    with changed("host_allocator", keep=1) as told:
+        assert len(told["applied"]) == 1
+        faults = []
+        for _ in range(3):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            torch.zeros(16 << 20)  # 64 MiB: by default mapped and given back
+            faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        assert faults[-1] < 1000 < 16384  # as many pages as the tensor has, else
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
+    with changed("host_allocator", keep=1) as told:
+        assert told["refused"] == ["the environment sets MALLOC_MMAP_THRESHOLD_ already"]
+    del os.environ["MALLOC_MMAP_THRESHOLD_"]

@@ -49,7 +49,7 @@ def test_fourteen_examples_are_there() -> None:
 @pytest.mark.parametrize("folder", EXAMPLES, ids=lambda path: path.name)
 def test_example_has_its_files_and_a_guarded_main(folder: Path) -> None:
     expected = yaml.safe_load((folder / "expected.yaml").read_text())
-    assert set(expected) - {"override", "ranks"} == {"bottleneck", "family", "also_accept"}
+    assert set(expected) - {"override", "ranks", "partial"} == {"bottleneck", "family", "also_accept"}
     assert expected["bottleneck"] in FAMILIES[expected["family"]]
     assert len((folder / "README.md").read_text().splitlines()) == 2
     assert (folder / "fixed.py").exists() == (expected["bottleneck"] != "compute")

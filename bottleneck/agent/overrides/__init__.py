@@ -25,6 +25,7 @@ MODULES: dict[str, str] = {
     "optimizer": "optimizer",
     "zero_grad": "zero_grad",
     "allocator": "allocator",
+    "host_allocator": "host_allocator",
     "dynamo": "dynamo",
     "cadence": "cadence",
     "channels_last": "channels_last",
