@@ -14,6 +14,7 @@ from .question import LEAST_LEFT, Question, less
 from .simulator import Simulator
 from .summary import replayable
 
+_NARROW = 0.10  # of the step: an experiment with a wider interval says too little (diagnose/ceiling.py)
 _Factors = tuple[
     float, float, float
 ]  # what is left of the CPU time of a batch: at most gone, likely, at least
@@ -80,7 +81,7 @@ def _lighter(question: Question, run: Simulator, predicted: Estimate) -> Estimat
     low, cost, high = (
         max(0.0, share - drawn) for share in (found.interval[0], found.value, found.interval[1])
     )
-    if low <= whole <= high:
+    if low <= whole <= high or high - low > _NARROW:
         return predicted
     if whole < LEAST_LEFT:
         return None

@@ -252,3 +252,8 @@ def test_batches_that_the_replay_has_for_nothing_get_the_bracket_of_what_they_co
     found = ask("loader", replace(run, values_by_id=plenty), workers=1, cpu_factor=0.5)
     assert found.basis == "bracket" and found.speedup is not None
     assert (found.speedup.low, found.speedup.high) == pytest.approx((1 / 0.8, 1 / 0.6), rel=0.01)
+
+
+def test_an_experiment_that_leaves_much_open_does_not_scale_what_a_replay_says() -> None:
+    wide = beside_a_worker((0.33, 0.4, 0.47))
+    assert ask("loader", wide, workers=1, cpu_factor=0.5).basis == "simulation"
