@@ -78,6 +78,12 @@ def _cached(path: Path, threads: int) -> dict[str, Any]:
     return {}
 
 
+def _least_fault(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, float]:
+    """Return the lesser cost of a page, nothing where neither has one."""
+    found = [one["fault_s"] for one in (first, second) if one.get("fault_s")]
+    return {"fault_s": min(found)} if found else {}
+
+
 def best_of(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Return two results of the same probes as one: a roof is what the machine can do when nothing disturbs it."""
     merged = {**one, **other}
@@ -87,6 +93,7 @@ def best_of(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
             rates = (first["flops_per_s"], second["flops_per_s"])
             merged[device] = {
                 **second,
+                **_least_fault(first, second),
                 "flops_per_s": {k: max(r.get(k, 0.0) for r in rates) for k in rates[0] | rates[1]},
                 "bytes_per_s": max(first["bytes_per_s"], second["bytes_per_s"]),
                 "launch_s": min(first["launch_s"], second["launch_s"]),
