@@ -234,8 +234,10 @@ def _extent(rows: Sequence[Row]) -> str:
     """Return how much of the gauntlet these rows are."""
     there = sum(len(case.doses) for case in cases())
     truths = sum(bool(row.get("truth")) for row in rows)
+    sure = sum(score.sure(row) is not None for row in rows)
     return (
-        f"{len(rows)} of {there} doses of {len(cases())} cases were diagnosed, {truths} with measured truth, "
+        f"{len(rows)} of {there} doses of {len(cases())} cases were diagnosed, {truths} with measured truth "
+        f"({sure} known to within a quarter: the errors below rest on those), "
         f"{sum(bool(row.get('trial')) for row in rows)} with a trial, "
         f"{sum(bool(row.get('traceml')) for row in rows)} by TraceML"
     )

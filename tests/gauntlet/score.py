@@ -12,6 +12,7 @@ Row = Mapping[str, Any]
 HEALTHY = "healthy"
 ALARM_FRAC = 0.10  # a claim that somebody would act on
 NOTHING = 1.03  # a fix that gains less does nothing
+SURE = 1.25  # times too low or too high that a truth may be, at most, to tell how wrong a figure is
 MEASURED = ("trial", "ceiling", "simulation", "bracket")  # where a claim comes from; the rest is literature
 # What a fix of each bottleneck takes away entirely: its step is what the ceiling of that resource says.
 RESOURCE = {
@@ -76,12 +77,23 @@ def rate(rows: Iterable[Row], good: Callable[[Row], bool]) -> tuple[int, int]:
     return sum(verdicts), len(verdicts)
 
 
+def sure(row: Row) -> Mapping[str, Any] | None:
+    """Return what the fix gains, None where that was not measured or is not known to within a quarter.
+
+    Where others had the machine an interval may reach from half to threefold: that tells no error of a tenth.
+    """
+    truth: Mapping[str, Any] | None = row.get("truth")
+    if not truth or truth["low"] <= 0 or truth["high"] / truth["low"] > SURE**2:
+        return None
+    return truth
+
+
 def ceiling_error(row: Row) -> float | None:
     """Return the step without the resource over the fixed script's, minus one; None where there is none.
 
     Both relative to the script as it is, which was measured in turn with each: the machine's speed changes in minutes.
     """
-    truth = row.get("truth")
+    truth = sure(row)
     if row["kind"] != "cause" or not truth or row.get("partial"):
         return None
     left = row["answer"]["ceilings"].get(RESOURCE.get(row["expect"][0], ""))
@@ -95,13 +107,13 @@ def promise(row: Row) -> Mapping[str, Any] | None:
 
 def promise_error(row: Row) -> float | None:
     """Return the promised step over the fixed script's, minus one."""
-    claim, truth = promise(row), row.get("truth")
+    claim, truth = promise(row), sure(row)
     return truth["speedup"] / claim["speedup"]["likely"] - 1 if claim and truth else None
 
 
 def trial_error(row: Row) -> float | None:
     """Return the step that a PROVED trial measured over the fixed script's, minus one; None where there is none."""
-    trial, truth = row.get("trial"), row.get("truth")
+    trial, truth = row.get("trial"), sure(row)
     if not trial or not truth or trial["state"] != "PROVED":
         return None
     return float(truth["speedup"] / trial["speedup"]["likely"] - 1)
@@ -117,13 +129,13 @@ def foretold_error(row: Row) -> float | None:
 
 def reached(row: Row) -> float | None:
     """Return the speed of the recipe that ``tune`` found over that of the script fixed by hand."""
-    tuned, truth = row.get("tuned"), row.get("truth")
+    tuned, truth = row.get("tuned"), sure(row)
     return float(tuned["speedup"] / truth["speedup"]) if tuned and truth else None
 
 
 def covered(row: Row) -> bool | None:
     """Return whether the promised range meets the truth's interval."""
-    claim, truth = promise(row), row.get("truth")
+    claim, truth = promise(row), sure(row)
     if not claim or not truth:
         return None
     return bool(claim["speedup"]["low"] <= truth["high"] and truth["low"] <= claim["speedup"]["high"])

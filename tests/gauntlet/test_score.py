@@ -172,3 +172,11 @@ def test_what_another_machine_measured_stays_until_the_case_changes() -> None:
     rows["gc_storm", "strong"]["version"] = "another"
     assert results.completed(new, rows) == new
     assert results.outdated(rows, case, "strong") and not rows
+
+
+def test_a_truth_that_is_not_known_tells_no_error() -> None:
+    truth = {"step_s": 0.1, "fixed_step_s": 0.05, "speedup": 2.0, "low": 1.6, "high": 2.4}
+    assert score.sure({"truth": truth}) == truth
+    assert score.sure({"truth": {**truth, "low": 1.5}}) is None
+    assert score.sure({"truth": {**truth, "low": 0.0}}) is None
+    assert score.sure({}) is None

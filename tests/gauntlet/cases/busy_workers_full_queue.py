@@ -7,7 +7,7 @@ from clock import Clock, parser
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-POOL, BATCH, FEATURES = 1024, 64, 512
+POOL, BATCH, FEATURES = 1024, 256, 512
 
 
 class Stored(IterableDataset):
@@ -41,7 +41,7 @@ class Trainer:
 
 
 def main():
-    args = parser(__doc__, seconds=0.08).parse_args()
+    args = parser(__doc__, seconds=0.2).parse_args()
     torch.manual_seed(0)
     trainer = Trainer(Clock(args))
     stored = Stored(0.0 if args.fixed else args.seconds)
