@@ -34,7 +34,7 @@ def train_step(batch, model, optimizer):
 
 
 def main():
-    args = parser(__doc__, seconds=0.0005).parse_args()
+    args = parser(__doc__, seconds=0.0004).parse_args()
     torch.manual_seed(0)
     clock = Clock(args)
     loader = DataLoader(Rows(args.seconds), BATCH, shuffle=True, num_workers=1, persistent_workers=True)
