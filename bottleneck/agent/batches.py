@@ -61,9 +61,16 @@ class Batches:
         if self._last() is iterator:
             return self._last_number
         try:
-            self._last_number = self.iterators.get(iterator, 0)
             self._last = weakref.ref(iterator)
-            return self._last_number
+        except TypeError:
+            return 0
+        self._last_number = self._registered(iterator)
+        return self._last_number
+
+    def _registered(self, iterator: Any) -> int:
+        """Return the number that ``iterator`` was given when it was made, 0 where it has none or can't be a key."""
+        try:
+            return self.iterators.get(iterator, 0)
         except TypeError:
             return 0
 
@@ -125,7 +132,7 @@ class Batches:
                 end = now()
                 if end - start >= _LONG_DRAW_NS:
                     # An iterator that is being made draws, too, and has no number yet: nothing to remember.
-                    recorder.span(kinds.SAMPLE, start, end, 0, 0, 0, self.iterators.get(iterator, 0))
+                    recorder.span(kinds.SAMPLE, start, end, 0, 0, 0, self._registered(iterator))
 
         hooks.patch(iterator_class, "_next_index", dress(_next_index, original))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .. import units
-from ..model.finding import Basis
+from ..model.finding import ALIKE, Basis
 from ..model.measurement import Measurement, Measurements
 from .rule import BottleneckRule
 
@@ -33,7 +33,7 @@ _IT: Mapping[str, str] = {
     "sync": "Without the script's own waits for the device",
     "collectives": "Without exchanging gradients",
 }
-_NARROW = 0.10  # width of the interval: within 5 points shares are alike (model.finding.ALIKE)
+_NARROW = 2 * ALIKE  # width of the interval: shares within it are alike
 _CLEAR = 0.10  # a cause that no phase shows is believed if taking it away gains what makes a bottleneck
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import sqrt
 
-from ..model.finding import Interval
+from ..model.finding import ALIKE, Interval
 from .change import Change
 from .estimate import UNKNOWN, Estimate, simulated
 from .loader import MAX_WORKERS
@@ -14,10 +14,9 @@ from .question import LEAST_LEFT, Question, less
 from .simulator import Simulator
 from .summary import replayable
 
-_NARROW = 0.10  # of the step: an experiment with a wider interval says too little (diagnose/ceiling.py)
-_Factors = tuple[
-    float, float, float
-]  # what is left of the CPU time of a batch: at most gone, likely, at least
+# Of the step: an experiment with a wider interval says too little, as in diagnose/ceiling.py.
+_NARROW = 2 * ALIKE
+_Factors = tuple[float, float, float]  # of the CPU time of a batch that is left: most, likely, least
 
 
 def loader(question: Question) -> Estimate:
@@ -75,9 +74,8 @@ def _lighter(question: Question, run: Simulator, predicted: Estimate) -> Estimat
     if found is None or found.interval is None:
         return predicted
     whole = 1 - run.ratio(Change(cpu_factor=0.0, io_factor=0.0))
-    drawn = (
-        question.measurements.number("input.sampler_frac") or 0.0
-    )  # goes with the loader, stays beside its batches
+    # What the sampler takes goes with the loader, but stays where its batches only get cheaper.
+    drawn = question.measurements.number("input.sampler_frac") or 0.0
     low, cost, high = (
         max(0.0, share - drawn) for share in (found.interval[0], found.value, found.interval[1])
     )

@@ -37,9 +37,8 @@ class _Pass:
     def __init__(self) -> None:
         """Start with an iterator as it was made."""
         self.length: int | None = None
-        self.skipped = self.thrown = (
-            0  # batches of the epoch handed out in another's place; made and not handed out
-        )
+        self.skipped = 0  # batches of the epoch that were not made: others were handed out in their place
+        self.thrown = 0  # batches that were made and not handed out
         self.exhausted = False
         self.is_full = False
 

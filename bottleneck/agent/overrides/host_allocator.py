@@ -29,7 +29,6 @@ class HostAllocator(Override):
         """Read the setting."""
         if not self.switch("keep"):
             raise Refused("host_allocator: there is nothing to set")
-        self.done = False
 
     def boot(self) -> None:
         """Tell the C library. May raise ``Refused``."""
@@ -38,11 +37,10 @@ class HostAllocator(Override):
             raise Refused(f"the environment sets {set_already[0]} already")
         if any(name in os.environ.get("LD_PRELOAD", "") for name in ("jemalloc", "tcmalloc", "mimalloc")):
             raise Refused("another allocator is preloaded")
-        keep = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-        if keep is None or not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"):
+        library = ctypes.CDLL(None) if os.name == "posix" else None
+        if library is None or not hasattr(library, "gnu_get_libc_version"):
             raise Refused("this C library is not glibc, whose allocator this sets")
-        self.done = bool(keep(_MMAP_MAX, 0)) and bool(keep(_TRIM_THRESHOLD, _NEVER))
-        if not self.done:
+        if not (library.mallopt(_MMAP_MAX, 0) and library.mallopt(_TRIM_THRESHOLD, _NEVER)):
             raise Refused("the C library did not take the settings")
 
     def install(self, torch: Any, hooks: Hooks, tell: Tell) -> None:
