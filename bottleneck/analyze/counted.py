@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from ..model.record import ProcessRecord, RunRecord
 from ..model.span import Kind
 from . import useless
 from .nesting import outermost
-from .operators import Operator, Roofs, raised, read_operators, read_roofs
+from .operators import Operator, Roofs, raised, read_operators, read_roofs, seconds_of_steps
 from .phases import COLUMN
 from .timeline import Timeline
+
+MODEL = ("forward", "backward")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,8 @@ class Counted:
         operators: Per counted block.
         updates: Counted blocks (of one update by each optimizer) in a training step.
         model_s: Forward and backward of such a block, undisturbed.
+        unsure_s: How far that may be off beside the operators' time, since no two steps are alike: two standard
+            errors of the difference, 0 where there is one step of either.
         own: Roofs with the training's number of threads.
         best: Roofs with all cores.
         tf32: Products of float32 may run in TF32.
@@ -38,6 +43,7 @@ class Counted:
     operators: tuple[Operator, ...]
     updates: float
     model_s: float
+    unsure_s: float
     own: Roofs | None
     best: Roofs | None
     tf32: bool
@@ -64,10 +70,12 @@ def read_counted(record: RunRecord, timeline: Timeline) -> Counted | None:
         return None
     device = "cuda" if any(o.device == "cuda" for o in operators) else "cpu"
     touched = [b for b in _list(counted.get("unique_bytes")) if isinstance(b, int) and b >= 0]
+    bare = _bare_seconds(counted, process)
     return Counted(
         operators=operators,
         updates=updates_per_step(told, timeline),
-        model_s=_model_seconds(counted, process, timeline),
+        model_s=statistics.median(bare) if any(bare) else _observed_seconds(timeline),
+        unsure_s=2 * math.hypot(*map(_standard_error, (bare, seconds_of_steps(counted, MODEL)))),
         own=raised(read_roofs(record.roofline.get("own"), device), operators),
         best=raised(read_roofs(record.roofline.get("all"), device), operators),
         tf32=counted.get("tf32") is True,
@@ -106,11 +114,15 @@ def _updates(timeline: Timeline) -> float:
     return max(1.0, count / max(1, len(timeline.totals)))
 
 
-def _model_seconds(told: Mapping[str, Any], process: ProcessRecord, timeline: Timeline) -> float:
-    """Return forward and backward of one block of updates, median of the steps between the counted ones.
+def _standard_error(seconds: Sequence[float]) -> float:
+    """Return the standard error of their mean, 0 for fewer than two."""
+    return statistics.stdev(seconds) / math.sqrt(len(seconds)) if len(seconds) > 1 else 0.0
 
-    Time in which the thread waited for a core is left out, as it is of operators. Without such steps it is that
-    of the observed ones, which the machine may have treated otherwise.
+
+def _bare_seconds(told: Mapping[str, Any], process: ProcessRecord) -> list[float]:
+    """Return forward and backward of each block of updates between the counted ones.
+
+    Time in which the thread waited for a core is left out, as it is of operators.
     """
     spans = process.spans
     kept = np.concatenate(
@@ -125,8 +137,11 @@ def _model_seconds(told: Mapping[str, Any], process: ProcessRecord, timeline: Ti
         inside = (start >= first) & (end <= last)
         running = 1.0 - min(max(waited / max(1, last - first), 0.0), 1.0)
         found.append(float((end[inside] - start[inside]).sum()) * running / 1e9)
-    if any(found):
-        return float(statistics.median(found))
+    return found
+
+
+def _observed_seconds(timeline: Timeline) -> float:
+    """Return forward and backward of an observed step, median; the machine may have treated them otherwise."""
     phases = timeline.phase_ns()[timeline.steady.timed]
     if not len(phases):
         return 0.0

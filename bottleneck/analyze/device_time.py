@@ -101,7 +101,7 @@ def attribute(work: DeviceWork, spans: Spans, host: Segments) -> DeviceTime:
 
 def _pieces(work: DeviceWork, kinds: tuple[Work, ...]) -> tuple[Ints, Ints, Ints]:
     """Return disjoint intervals of the work of some kinds, and the row each belongs to."""
-    rows = np.flatnonzero(np.isin(work.kind, kinds))
+    rows = np.flatnonzero(work.is_of(*kinds))
     start, end, owner = intervals.disjoint(work.start_ns[rows], work.end_ns[rows])
     return start, end, rows[owner]
 
@@ -180,7 +180,7 @@ def temporal(work: DeviceWork) -> dict[str, int]:
 
 def _union(work: DeviceWork, *kinds: Work) -> tuple[Ints, Ints]:
     """Return when work of some kinds ran."""
-    chosen = np.isin(work.kind, kinds)
+    chosen = work.is_of(*kinds)
     return intervals.union(work.start_ns[chosen], work.end_ns[chosen])
 
 

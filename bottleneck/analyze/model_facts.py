@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ..model.span import Kind
 from .timeline import Timeline
 from .values import Values
@@ -89,8 +91,8 @@ def _dispatch(timeline: Timeline, values: Values) -> None:
             values.lack(f"host.{name}", reason)
         return
     data = told[0].data
-    micro = max(1.0, values.number("step.micro_batches") or 1.0)
-    nodes = float(data.get("nodes", 0)) * micro
+    passes = max(1.0, float(np.median(timeline.passes[timeline.steady.timed])))
+    nodes = float(data.get("nodes", 0)) * passes
     tiny = (float(data.get("forward_ns", 0)) + float(data.get("backward_ns", 0))) / 1e9
     values.give("host.backward_nodes", nodes)
     values.give("host.tiny_node_s", tiny)

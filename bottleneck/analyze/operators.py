@@ -114,7 +114,7 @@ def _operator(row: Any, steps: float, floor: float, source: Any) -> Operator | N
     if calls is None or None in numbers or None in times or not all(isinstance(t, str) for t in texts):
         return None
     flops, size, unique, out = (float(n or 0.0) / steps for n in numbers)
-    seconds = statistics.median(float(t or 0.0) for t in times) / 1e9 - floor * calls / steps
+    seconds = _middle([float(t or 0.0) for t in times]) / 1e9 - floor * calls / steps
     return Operator(
         phase=phase_of(texts[0]),
         name=texts[1],
@@ -132,6 +132,27 @@ def _operator(row: Any, steps: float, floor: float, source: Any) -> Operator | N
         unused=texts[0] == UNUSED,
         source=PurePath(source).name if isinstance(source, str) else "",
     )
+
+
+def _middle(times: Sequence[float]) -> float:
+    """Return the time of a step: the median of steps that all call it, which one disturbed step does not change.
+
+    Where batches differ in shape a call of these shapes is in some steps only; then its mean, else it had no time.
+    """
+    return statistics.median(times) if all(times) else statistics.fmean(times)
+
+
+def seconds_of_steps(counted: Mapping[str, Any], phases: Sequence[str]) -> list[float]:
+    """Return what operators of some phases took in each counted step, all together."""
+    rows = counted.get("rows")
+    chosen = [r[7] for r in rows if _is_row(r) and phase_of(r[0]) in phases] if isinstance(rows, list) else []
+    same = [taken for taken in chosen if len(taken) == len(chosen[0])]
+    return [sum(_number(t) or 0.0 for t in step) / 1e9 for step in zip(*same, strict=True)]
+
+
+def _is_row(row: Any) -> bool:
+    """Return whether ``row`` has the columns of one, and its times."""
+    return isinstance(row, list) and len(row) == _COLUMNS and isinstance(row[0], str) and isinstance(row[7], list)
 
 
 def phase_of(told: str) -> str:

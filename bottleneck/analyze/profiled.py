@@ -12,7 +12,7 @@ from .device_time import DeviceTime, attribute
 from .evaluation import find_evaluation
 from .phases import COLUMN, Segments, segment
 from .steady import Steady
-from .timeline import Timeline, backward_passes
+from .timeline import Timeline, backward_passes, micro_batches
 from .trainer import Trainer
 
 Ints = npt.NDArray[np.int64]
@@ -51,7 +51,8 @@ def build_profiled(trainer: Trainer, work: DeviceWork) -> Timeline | None:
         totals=totals,
         segments=segments,
         steady=_steady(totals, whole, _damaged(work, bounds)),
-        micro_batches=backward_passes(spans, bounds),
+        passes=backward_passes(spans, bounds),
+        micro_batches=micro_batches(spans, bounds),
         device=device,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..model.record import RunRecord
 from . import repetition, unused, useless
-from .counted import Counted, read_counted
+from .counted import MODEL, Counted, read_counted
 from .operators import (
     Limit,
     Operator,
@@ -21,7 +21,6 @@ from .timeline import Timeline
 from .traffic import Scaled, attention_frac, avoidable_frac
 from .values import Values
 
-_MODEL = ("forward", "backward")
 _SHARES = (
     *("maths_frac", "bandwidth_frac", "loop_frac", "overhead_frac", "unplaced_frac"),
     *("avoidable_frac", "attention_frac", "again_frac", "unused_grad_frac"),
@@ -84,11 +83,11 @@ def _place(counted: Counted, timeline: Timeline, values: Values) -> bool:
         return False
     if not share or not spent or counted.own is None:
         return False
-    model = [o for o in counted.operators if o.phase in _MODEL]
+    model = [o for o in counted.operators if o.phase in MODEL]
     work = seconds_by_limit(model, counted.own, counted.tf32)
     placed = work["maths"] + work["bandwidth"] + work["unplaced"]
     scale = share / max(spent, placed)
-    overhead = min(max(0.0, spent - placed), _most_overhead(model, counted.own, values) / counted.updates)
+    overhead = _overhead(counted, spent - placed, values)
     loop = _loop(counted, values)
     values.give("device.loop_frac", sum(_shares(loop, counted).values()) - _shares(loop, counted)["overhead"])
     scaled = [*((o, scale) for o in model), *loop]
@@ -135,13 +134,25 @@ def _shares(scaled: Scaled, counted: Counted) -> dict[Limit, float]:
 _DEAREST = 4.0
 
 
-def _most_overhead(model: Sequence[Operator], roofs: Roofs, values: Values) -> float:
-    """Return the most that issuing the operators of a training step can cost, forward and backward."""
+def _overhead(counted: Counted, beside: float, values: Values) -> float:
+    """Return what issuing the operators of a counted block costs, forward and backward.
+
+    It is what model and backward take ``beside`` their operators, a difference of steps that are not alike. What
+    these leave open is decided by what so many operators cost at least.
+    """
+    least = _least_overhead(counted, values) / counted.updates
+    known = max(beside - counted.unsure_s, min(beside, least))
+    return min(max(0.0, known), _DEAREST * least)
+
+
+def _least_overhead(counted: Counted, values: Values) -> float:
+    """Return what issuing the operators of a training step costs if all are as cheap as the probe's."""
+    assert counted.own is not None
     nodes, tiny = values.number("host.backward_nodes"), values.number("host.tiny_node_s")
     if nodes and tiny:
-        return _DEAREST * nodes * tiny
+        return nodes * tiny
     # A node stands for an operator forward and about one backward, whose probe is the launch of one alone.
-    return 2 * _DEAREST * roofs.launch_s * sum(o.calls for o in model)
+    return 2 * counted.own.launch_s * sum(o.calls for o in counted.operators if o.phase in MODEL)
 
 
 def _rates(model: Sequence[Operator], counted: Counted, values: Values) -> None:

@@ -30,6 +30,7 @@ def _times(timeline: Timeline, values: Values) -> None:
     values.give("step.time_s", float(np.median(seconds)), count)
     values.give("step.p95_s", float(np.percentile(seconds, 95)), count)
     values.give("step.cv_frac", float(seconds.std() / seconds.mean()), count)
+    values.give("step.passes", float(np.median(timeline.passes[timeline.steady.timed])), count)
     values.give("step.micro_batches", float(np.median(timeline.micro_batches[timeline.steady.timed])), count)
     if count >= 30:
         third = count // 3

@@ -15,7 +15,7 @@ from ..model.span import Kind, Spans
 from .boundaries import Boundaries, find_boundaries, first_start
 from .device_time import DeviceTime
 from .evaluation import Evaluation, find_evaluation
-from .nesting import outermost
+from .nesting import outermost, within
 from .phases import COLUMN, Segments, segment, with_stops
 from .steady import Steady, find_steady
 from .trainer import Trainer
@@ -36,7 +36,9 @@ class Timeline:
         totals: ns per step and column of ``phases.COLUMNS``, shape (steps, columns).
         segments: The whole thread's time, from its first to its last span.
         steady: Which steps count.
-        micro_batches: Backward passes per step (recomputation within one not counted), shape (steps,).
+        passes: Backward passes per step (recomputation within one not counted), shape (steps,).
+        micro_batches: Batches per step: passes, all those within one call of an optimizer (a closure's) as one,
+            shape (steps,).
         device: What the device did, where a profiler told; the phases are then the device's while it was busy.
     """
 
@@ -47,6 +49,7 @@ class Timeline:
     totals: Ints
     segments: Segments
     steady: Steady
+    passes: Ints
     micro_batches: Ints
     device: DeviceTime | None = None
 
@@ -128,7 +131,8 @@ def build(
         totals=totals,
         segments=segments,
         steady=steady,
-        micro_batches=backward_passes(spans, bounds),
+        passes=backward_passes(spans, bounds),
+        micro_batches=micro_batches(spans, bounds),
     )
 
 
@@ -149,6 +153,21 @@ def stopped(samples: Sequence[SystemSample], pid: int) -> tuple[tuple[int, int],
 def backward_passes(spans: Spans, bounds: Ints) -> Ints:
     """Return how many backward passes begin in each step."""
     counts, _ = np.histogram(spans.start_ns[outermost(spans, Kind.BACKWARD)], bounds)
+    return counts.astype(np.int64)
+
+
+def micro_batches(spans: Spans, bounds: Ints) -> Ints:
+    """Return how many batches each step learns from.
+
+    Each has a backward pass, but a closure that an optimizer calls several times (L-BFGS) sees one batch again.
+    """
+    passes, calls = outermost(spans, Kind.BACKWARD), outermost(spans, Kind.OPTIMIZER)
+    again = passes & within(spans, calls)
+    call = np.searchsorted(spans.start_ns[calls], spans.start_ns[again], side="right")
+    first = np.flatnonzero(again)[np.flatnonzero(np.diff(call, prepend=-1))]
+    kept = passes & ~again
+    kept[first] = True
+    counts, _ = np.histogram(spans.start_ns[kept], bounds)
     return counts.astype(np.int64)
 
 

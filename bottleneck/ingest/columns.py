@@ -136,6 +136,16 @@ def read_columns(reader: EventReader) -> Trace:
     )
 
 
+def among(values: Ints, wanted: Ints) -> npt.NDArray[np.bool_]:
+    """Return which of ``values`` are in ``wanted``; ``np.isin`` takes five times as long on the few that most are."""
+    found = np.zeros(len(values), bool)
+    if len(wanted):
+        ordered = np.sort(wanted)
+        place = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+        found |= ordered[place] == values
+    return found
+
+
 def _whole_ns(zero_us: float, offset: Any) -> int:
     """Return time 0 in ns on the trace's own clock, with the offset that newer traces keep apart."""
     zero = int(zero_us) * 1000

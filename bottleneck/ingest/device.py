@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.device import COPIES, DeviceWork
-from .columns import Table, Trace
+from .columns import Table, Trace, among
 from .vocabulary import is_launch, pageable, work_kind
 
 Ints = npt.NDArray[np.int64]
@@ -18,10 +18,10 @@ def device_work(trace: Trace) -> DeviceWork:
     used, name = np.unique(table.name, return_inverse=True)
     names = tuple(trace.names[number] for number in used)
     kinds = np.array([work_kind(text) for text in names], np.uint8)
-    copies = np.array([pageable(text) for text in names], np.int8)
+    copies = np.array([pageable(text) if work_kind(text) in COPIES else -1 for text in names], np.int8)
     call = _calls(trace, table)
     known = call >= 0
-    kind = kinds[name] if len(names) else np.zeros(0, np.uint8)
+    kind = kinds[name] if len(names) else kinds
     return DeviceWork(
         start_ns=table.start_ns + trace.zero_ns,
         end_ns=table.end_ns + trace.zero_ns,
@@ -30,9 +30,7 @@ def device_work(trace: Trace) -> DeviceWork:
         launch_ns=np.where(known, _at(trace.runtime.start_ns, call) + trace.zero_ns, -1),
         launched_ns=np.where(known, _at(trace.runtime.end_ns, call) + trace.zero_ns, -1),
         bytes=table.bytes,
-        pageable=np.where(np.isin(kind, COPIES), copies[name], -1).astype(np.int8)
-        if len(names)
-        else np.zeros(0, np.int8),
+        pageable=copies[name] if len(names) else copies,
         name=name.astype(np.uint32),
         names=names,
         lost_ns=_lost(trace, table) + trace.zero_ns,
@@ -64,12 +62,11 @@ def _lost(trace: Trace, table: Table) -> Ints:
         return np.zeros(0, np.int64)
     launches = np.array([is_launch(name) for name in trace.names], bool)
     calls = trace.runtime
-    missing = launches[calls.name] & (calls.correlation > 0) & ~np.isin(calls.correlation, table.correlation)
+    missing = launches[calls.name] & (calls.correlation > 0) & ~among(calls.correlation, table.correlation)
     return calls.start_ns[missing]
 
 
 def calls_for(trace: Trace, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Return which runtime calls asked for the rows of work that ``wanted`` selects."""
     numbers = trace.device.correlation[wanted]
-    asked: npt.NDArray[np.bool_] = np.isin(trace.runtime.correlation, numbers[numbers > 0])
-    return asked
+    return among(trace.runtime.correlation, numbers[numbers > 0])

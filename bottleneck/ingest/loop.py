@@ -12,7 +12,7 @@ from .. import intervals
 from ..model.device import Work
 from ..model.span import Flag, Kind, Spans
 from . import vocabulary
-from .columns import Table, Trace
+from .columns import Table, Trace, among
 from .device import calls_for
 
 Ints = npt.NDArray[np.int64]
@@ -46,6 +46,8 @@ class _Names:
     gloo: Bools
     begins_backward: Bools
     arithmetic: Bools
+    copies_in: Bools
+    copies_out_pageable: Bools
 
 
 def read_loop(trace: Trace) -> Spans:
@@ -81,6 +83,10 @@ def _names(trace: Trace) -> _Names:
         assert callable(test)
         return np.array([bool(test(name)) for name in trace.names], bool)
 
+    work, pageable = (
+        np.array([test(name) for name in trace.names], np.int64)
+        for test in (vocabulary.work_kind, vocabulary.pageable)
+    )
     return _Names(
         kind=np.array([int(vocabulary.host_kind(name) or 0) for name in trace.names], np.int64),
         step=each(vocabulary.is_step),
@@ -91,6 +97,8 @@ def _names(trace: Trace) -> _Names:
         gloo=each(vocabulary.is_gloo),
         begins_backward=each("aten::ones_like".__eq__),
         arithmetic=each(lambda name: name.startswith(("aten::", "mkldnn::"))),
+        copies_in=work == Work.COPY_IN,
+        copies_out_pageable=(work == Work.COPY_OUT) & (pageable == 1),
     )
 
 
@@ -108,14 +116,14 @@ def _loop_thread(trace: Trace, names: _Names) -> int:
 
 def _named(own: Table, beside: Table, names: _Names) -> list[_Part]:
     """Return the spans whose names tell their kind, without those inside others of the same kind."""
-    parts = []
+    start, end, name = (
+        np.concatenate([getattr(table, column) for table in (own, beside)])
+        for column in ("start_ns", "end_ns", "name")
+    )
+    kinds, parts = names.kind[name], []
     for kind in _OUTER:
-        tables = [table.where(names.kind[table.name] == kind) for table in (own, beside)]
-        start, end, name = (
-            np.concatenate([getattr(table, column) for table in tables])
-            for column in ("start_ns", "end_ns", "name")
-        )
-        order = np.lexsort((-end, start))
+        of = np.flatnonzero(kinds == kind)
+        order = of[np.lexsort((-end[of], start[of]))]
         outer = order[_outermost(start[order], end[order])]
         flags = _TRAINS if kind is Kind.FORWARD else 0
         parts.append(_Part(kind, start[outer], end[outer], name[outer], flags))
@@ -143,8 +151,8 @@ def _backward(trace: Trace, thread: int, names: _Names, parts: list[_Part]) -> _
     """
     host = trace.host
     nodes = names.autograd[host.name]
-    theirs = np.unique(host.thread[nodes & (host.thread != thread)])
-    work = host.where(nodes | np.isin(host.thread, theirs))
+    theirs = host.thread[nodes & (host.thread != thread)]
+    work = host.where(nodes | among(host.thread, theirs))
     begins = host.start_ns[(host.thread == thread) & names.begins_backward[host.name]]
     breaks = np.sort(np.concatenate([begins, *(part.start for part in parts)]))
     start, end = work.start_ns, work.end_ns
@@ -157,8 +165,7 @@ def _backward(trace: Trace, thread: int, names: _Names, parts: list[_Part]) -> _
 
 def _transfers(trace: Trace, own: Table, names: _Names) -> _Part:
     """Return the operators of the loop that copy a tensor to the device."""
-    kinds = np.array([vocabulary.work_kind(name) == Work.COPY_IN for name in trace.names], bool)
-    asked = np.sort(trace.runtime.start_ns[calls_for(trace, kinds[trace.device.name])])
+    asked = np.sort(trace.runtime.start_ns[calls_for(trace, names.copies_in[trace.device.name])])
     ops = own.where(names.copy[own.name])
     ops = ops.where(_outermost(ops.start_ns, ops.end_ns))
     holds = np.searchsorted(asked, ops.start_ns) < np.searchsorted(asked, ops.end_ns)
@@ -202,18 +209,9 @@ def _runs(ops: Table, run: Ints, chosen: Bools, flags: int) -> _Part:
 def _syncs(trace: Trace, thread: int, names: _Names) -> _Part:
     """Return the calls in which the loop, or its backward pass, waits for the device."""
     host, calls = trace.host, trace.runtime
-    theirs = np.unique(host.thread[names.autograd[host.name]])
-    kinds = np.array(
-        [
-            vocabulary.work_kind(name) == Work.COPY_OUT and vocabulary.pageable(name) == 1
-            for name in trace.names
-        ],
-        bool,
-    )
-    blocking = names.copy_call[calls.name] & calls_for(trace, kinds[trace.device.name])
-    waits = calls.where(
-        (names.sync[calls.name] | blocking) & np.isin(calls.thread, np.append(theirs, thread))
-    )
+    theirs = host.thread[names.autograd[host.name]]
+    blocking = names.copy_call[calls.name] & calls_for(trace, names.copies_out_pageable[trace.device.name])
+    waits = calls.where((names.sync[calls.name] | blocking) & among(calls.thread, np.append(theirs, thread)))
     return _Part(Kind.SYNC, waits.start_ns, waits.end_ns, waits.name)
 
 
@@ -255,11 +253,11 @@ def _spans(parts: list[_Part], names: tuple[str, ...]) -> Spans:
         thread=np.zeros(len(order), np.uint16),
         name=index[order].astype(np.uint32),
         a=np.full(len(order), -1, np.int64),
-        b=np.where(np.isin(kind[order], (Kind.NEXT, Kind.OPTIMIZER)), index[order], 0).astype(np.int64),
+        b=np.where((kind[order] == Kind.NEXT) | (kind[order] == Kind.OPTIMIZER), index[order], 0).astype(np.int64),
         names=tuple(names[number] if number >= 0 else "" for number in used),
     )
 
 
 def loader_names(spans: Spans) -> Mapping[int, str]:
     """Return the names of the loaders in ``spans`` by their number."""
-    return {int(number): spans.names[number] for number in np.unique(spans.b[spans.kind == Kind.NEXT])}
+    return {number: spans.names[number] for number in sorted({*spans.b[spans.kind == Kind.NEXT].tolist()})}

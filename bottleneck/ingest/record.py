@@ -110,7 +110,7 @@ def _read(path: Path, progress: Progress | None) -> Trace:
 
 def _incomplete(work: DeviceWork) -> list[str]:
     """Return what is wrong where many launches have no work."""
-    known = len(np.unique(work.launch_ns[work.launch_ns >= 0]))
+    known = int(np.count_nonzero(np.diff(np.sort(work.launch_ns[work.launch_ns >= 0]), prepend=-1)))
     lost = len(work.lost_ns)
     if lost <= _LOST * (lost + known):
         return []
@@ -152,9 +152,8 @@ def _events(spans: Spans) -> tuple[Event, ...]:
         if workers is not None:
             data["workers"] = workers
         found.append(Event(kind="loader", time_ns=0, data=data))
-    steps = np.unique(spans.name[spans.kind == Kind.OPTIMIZER])
-    for index in steps:
-        name = spans.names[int(index)]
+    for index in sorted({*spans.name[spans.kind == Kind.OPTIMIZER].tolist()}):
+        name = spans.names[index]
         if name.startswith("Optimizer.step#"):
             data = {"name": name.removeprefix("Optimizer.step#").removesuffix(".step")}
             found.append(Event(kind="optimizer", time_ns=0, data=data))

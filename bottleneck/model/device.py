@@ -77,4 +77,11 @@ class DeviceWork:
 
     def of(self, *kinds: Work) -> DeviceWork:
         """Return the rows of the given kinds."""
-        return self.where(np.isin(self.kind, np.array(kinds, dtype=np.uint8)))
+        return self.where(self.is_of(*kinds))
+
+    def is_of(self, *kinds: Work) -> npt.NDArray[np.bool_]:
+        """Return which rows are of the given kinds, shape (n,)."""
+        chosen = np.zeros(256, bool)
+        chosen[list(kinds)] = True
+        found: npt.NDArray[np.bool_] = chosen[self.kind]
+        return found

@@ -103,4 +103,6 @@ class Spans:
 
     def of(self, *kinds: Kind) -> Spans:
         """Return the spans of the given kinds."""
-        return self.where(np.isin(self.kind, np.array(kinds, dtype=np.uint8)))
+        chosen = np.zeros(256, bool)
+        chosen[list(kinds)] = True
+        return self.where(chosen[self.kind])

@@ -18,7 +18,7 @@ _STALLS = ("data_wait", "checkpoint", "evaluation", "logging", "gc")
 _QUIET = {  # what no typical run suffers from unless a test says so
     "ddp.world": 1, "model.double": 0, "model.convolutions": 0, "model.recurrent": 0, "model.attention": 0,
     "amp.scaler": 0, "optimizer.fused": 0, "optimizer.can_fuse": 1, "optimizer.foreach_off": 0,
-    "step.count": 300, "step.micro_batches": 1,
+    "step.count": 300, "step.passes": 1, "step.micro_batches": 1,
     "compile.used": 0, "compile.frames": 0, "compile.late": 0, "compile.late_frac": 0, "compile.run_frac": 0,
     "run.complete": 0, "checkpoint.count": 0, "evaluation.count": 0, "logging.calls": 0.02,
     "gc.collections": 0.001, "gc.full_frac": 0.2, "device.placed": 0,

@@ -89,7 +89,8 @@ def test_forward_and_backward_inside_the_optimizer_are_not_optimizer_time() -> N
                 loop.forward(0.02).backward(0.03).other(0.001)
     timeline = loop.timeline()
     assert steps(timeline) == 5
-    assert timeline.micro_batches.tolist() == [3] * 5
+    assert timeline.passes.tolist() == [3] * 5
+    assert timeline.micro_batches.tolist() == [1] * 5  # a closure's passes are of one batch
     assert [seconds(timeline, 2, name) for name in ("forward", "backward", "optimizer")] == [
         0.06,
         0.09,

@@ -20,7 +20,6 @@ from pathlib import Path
 
 _OURS = """
 import json, resource, sys, time
-import numpy.ma  # numpy imports it at the first np.isin; imports are apart on both sides
 from pathlib import Path
 from trainbottleneck.analyze.device_time import temporal
 from trainbottleneck.ingest import load_traces

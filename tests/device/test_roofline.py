@@ -222,3 +222,42 @@ def test_what_memory_holds() -> None:
     assert values.number("memory.rest_bytes") == 600
     assert values.number("memory.retries") == 2
     assert values.number("memory.fragmented_frac") == 0.25
+
+
+def ragged(*steps_ms: float) -> list[Any]:
+    """Return a row of an operator whose shape only some of the counted steps have."""
+    found = row("forward", "addmm", sum(steps_ms), flops=10**9, size=10**6)
+    found[2], found[7] = f"8x{len(steps_ms)}", [round(ms * 1e6) for ms in steps_ms]
+    return found
+
+
+def test_operators_whose_shapes_differ_between_steps_keep_their_time() -> None:
+    counted = [ragged(30, 0, 0), ragged(0, 24, 0), ragged(0, 0, 36)]
+    for number, one in enumerate(counted):
+        one[2] = f"8x{number}"
+    found = measured(record(counted, steps=3))
+    assert found.number("device.maths_frac") == pytest.approx(
+        (found.number("compute.model_frac") or 0) * 30 / 50
+    )
+
+
+def between(loop: Loop, *steps_s: float) -> list[list[int]]:
+    """Return the edges of steps between the counted ones, whose model takes so long, after adding them."""
+    found = []
+    for took in steps_s:
+        start = loop.now
+        loop.fetch().forward(took / 2).backward(took / 2).step()
+        found.append([start, loop.now, 0])
+    return found
+
+
+@pytest.mark.parametrize(("steps_s", "ms"), [((0.05, 0.05, 0.05), 4), ((0.03, 0.05, 0.07), 1)])
+def test_where_steps_are_not_alike_what_operators_cost_at_least_is_their_overhead(
+    steps_s: tuple[float, ...], ms: int
+) -> None:
+    loop = Loop().plain(40).tell("deep", state="begin", number=1)
+    found = measured(record(WORK, loop=loop, bare_ns=between(loop, *steps_s)))
+    # 100 nodes of 10 us cost 1 ms at least and 4 at most; beside the operators 15 ms (+- 0 or 23) are left
+    assert found.number("device.overhead_frac") == pytest.approx(
+        (found.number("compute.model_frac") or 0) * ms / 50
+    )

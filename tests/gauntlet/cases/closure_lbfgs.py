@@ -12,7 +12,7 @@ def main():
     clock = Clock(args)
     places = torch.rand(8192, 2) * 6 - 3
     heights = (places[:, :1].sin() * places[:, 1:].cos()) + 0.05 * torch.randn(8192, 1)
-    model = nn.Sequential(nn.Linear(2, 128), nn.Tanh(), nn.Linear(128, 128), nn.Tanh(), nn.Linear(128, 1))
+    model = nn.Sequential(nn.Linear(2, 192), nn.Tanh(), nn.Linear(192, 192), nn.Tanh(), nn.Linear(192, 1))
     optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=4, history_size=5)
 
     def closure():
