@@ -31,7 +31,11 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ("step.cv_frac", "frac", "Standard deviation of step time over its mean"),
         ("step.drift_frac", "frac", "Step time in the last third over the first third, minus one"),
         ("step.passes", "count", "Backward passes in a step (median)"),
-        ("step.micro_batches", "count", "Batches that a step learns from (median): a closure's passes count once"),
+        (
+            "step.micro_batches",
+            "count",
+            "Batches that a step learns from (median): a closure's passes count once",
+        ),
         ("step.busy_s", "s", "Mean step time less waiting for data, checkpoints, evaluation, logging and gc"),
     ),
     "phases": tuple(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, Literal
+
+from ..model.row_time import of_a_step
 
 Limit = Literal["maths", "bandwidth", "overhead", "unplaced"]
 _COLUMNS = 12
@@ -114,7 +115,7 @@ def _operator(row: Any, steps: float, floor: float, source: Any) -> Operator | N
     if calls is None or None in numbers or None in times or not all(isinstance(t, str) for t in texts):
         return None
     flops, size, unique, out = (float(n or 0.0) / steps for n in numbers)
-    seconds = _middle([float(t or 0.0) for t in times]) / 1e9 - floor * calls / steps
+    seconds = of_a_step([float(t or 0.0) for t in times]) / 1e9 - floor * calls / steps
     return Operator(
         phase=phase_of(texts[0]),
         name=texts[1],
@@ -134,14 +135,6 @@ def _operator(row: Any, steps: float, floor: float, source: Any) -> Operator | N
     )
 
 
-def _middle(times: Sequence[float]) -> float:
-    """Return the time of a step: the median of steps that all call it, which one disturbed step does not change.
-
-    Where batches differ in shape a call of these shapes is in some steps only; then its mean, else it had no time.
-    """
-    return statistics.median(times) if all(times) else statistics.fmean(times)
-
-
 def seconds_of_steps(counted: Mapping[str, Any], phases: Sequence[str]) -> list[float]:
     """Return what operators of some phases took in each counted step, all together."""
     rows = counted.get("rows")
@@ -152,7 +145,12 @@ def seconds_of_steps(counted: Mapping[str, Any], phases: Sequence[str]) -> list[
 
 def _is_row(row: Any) -> bool:
     """Return whether ``row`` has the columns of one, and its times."""
-    return isinstance(row, list) and len(row) == _COLUMNS and isinstance(row[0], str) and isinstance(row[7], list)
+    return (
+        isinstance(row, list)
+        and len(row) == _COLUMNS
+        and isinstance(row[0], str)
+        and isinstance(row[7], list)
+    )
 
 
 def phase_of(told: str) -> str:

@@ -12,7 +12,6 @@ from .counted import MODEL, Counted, read_counted
 from .operators import (
     Limit,
     Operator,
-    Roofs,
     limit_of,
     roof_times,
     seconds_by_limit,

@@ -121,7 +121,7 @@ class Ceilings:
         while self._suspects:
             arm, share = self._suspects.pop(0)
             most = max((found.share for found in self._found.values()), default=0.0)
-            if not worth_asking(share, most):
+            if not worth_asking(arm, share, most, pace.ahead):
                 continue
             wanted = lengths(arm, pace, _SURE * self._left())
             if isinstance(wanted, Lengths):

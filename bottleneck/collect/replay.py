@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..model.record import Failure
+from ..model.row_time import of_a_step
 from ..store import read_json, write_json
 from .aside import Aside
 
@@ -112,7 +112,7 @@ def plan(told: Told, traced: Told) -> dict[str, Any]:
 def _host_seconds(counted: Told) -> list[float]:
     """Return the seconds of each row in a counted block, less what calling an operator takes there."""
     floor, steps = counted["floor_ns"], max(1, counted["steps"])
-    return [max(0.0, statistics.median(row[7]) - floor * row[6] / steps) / 1e9 for row in counted["rows"]]
+    return [max(0.0, of_a_step(row[7]) - floor * row[6] / steps) / 1e9 for row in counted["rows"]]
 
 
 def _device_seconds(rows: Sequence[Row], traced: Told) -> list[float]:
@@ -140,7 +140,7 @@ def _merged(counted: Told, seconds: Sequence[float], kept: Sequence[int]) -> lis
         )
         one["calls"] += row[6] / steps
         one["seconds"] += seconds[number]
-    return [{**one, "each_s": one["seconds"] / max(1.0, one["calls"])} for one in found.values()]
+    return [{**one, "each_s": one["seconds"] / one["calls"]} for one in found.values()]
 
 
 def _is_regular(call: Told) -> bool:

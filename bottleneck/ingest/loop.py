@@ -253,7 +253,9 @@ def _spans(parts: list[_Part], names: tuple[str, ...]) -> Spans:
         thread=np.zeros(len(order), np.uint16),
         name=index[order].astype(np.uint32),
         a=np.full(len(order), -1, np.int64),
-        b=np.where((kind[order] == Kind.NEXT) | (kind[order] == Kind.OPTIMIZER), index[order], 0).astype(np.int64),
+        b=np.where((kind[order] == Kind.NEXT) | (kind[order] == Kind.OPTIMIZER), index[order], 0).astype(
+            np.int64
+        ),
         names=tuple(names[number] if number >= 0 else "" for number in used),
     )
 

@@ -16,6 +16,9 @@ PRECISE = 0.05  # the step without a resource is to be known within 5 %: the fig
 _INTERVAL = 0.08
 _POINT = 0.01  # of the step: the same from a five-fold gain on, and nobody asks beyond that
 _HARDLY = 0.01  # what takes less than 1 % of the thread's time is no suspect
+_HIDDEN = (
+    4  # times what the loop spends on it: of 60 experiments of the gauntlet 3.6 was the most without workers
+)
 _BLOCK_STEPS, _BLOCK_S = 10, 0.5  # a block is at least 10 steps and half a second (causal.md (a))
 _LONG_BLOCK_S, _FEWEST = 3.0, 6  # of slow steps fewer do: their noise is a smaller part of them
 _SETTLE = 2  # steps after a switch that belong to neither side
@@ -87,13 +90,13 @@ def suspects(pace: Pace) -> list[tuple[str, float]]:
     """Return (resource, share of the loop's own time), the most suspicious first.
 
     A loader with workers counts however short the wait: they may take from the model what they save the loop. One
-    that makes batches in the loop costs what the loop waits for it.
+    that makes batches in the loop costs what the loop waits for it: half a tenth of the step is no bottleneck.
     """
     found = {name: share for name, share in pace.shares.items() if share >= _HARDLY}
-    if not pace.loads:
-        found.pop("input", None)
-    elif pace.ahead:
+    if pace.loads and pace.ahead:
         found["input"] = max(found.get("input", 0.0), NOTHING)
+    elif not pace.loads or found.get("input", 0.0) < BOTTLENECK / 2:
+        found.pop("input", None)
     if pace.ranks > 1:
         found = {name: share for name, share in found.items() if name in SAFE_ON_ALL_RANKS}
     return sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
@@ -147,6 +150,11 @@ def settled(found: Comparison | None) -> bool:
     return (high - low) / 2 <= max(wanted * (found.without_s / found.base_s), _POINT)
 
 
-def worth_asking(share: float, most: float) -> bool:
-    """Return whether a suspect of ``share`` of the loop's time could still matter beside a found share of ``most``."""
-    return share >= NOTHING or most < BOTTLENECK
+def worth_asking(resource: str, share: float, most: float, ahead: int) -> bool:
+    """Return whether a suspect of ``share`` of the loop's time could still matter beside a found share of ``most``.
+
+    It may cost several times what the loop spends on it. With workers (``ahead``) the wait says nothing: those take
+    cores from the model.
+    """
+    least = NOTHING if resource == "input" and ahead else max(NOTHING, most / _HIDDEN)
+    return most < BOTTLENECK or share >= least

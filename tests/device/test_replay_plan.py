@@ -35,6 +35,19 @@ def test_equal_calls_are_one_and_the_dearest_come_first_until_they_cover_enough(
     assert sum(r[3] for r in found["totals"]) == pytest.approx(0.1)
 
 
+def test_calls_of_a_shape_that_only_some_steps_have_keep_their_time() -> None:
+    rows = [row("mm", 6), row("mm", 3), row("add", 9)]
+    for one, times in zip(rows, ([6e6, 0, 0], [0, 3e6, 0], [3e6, 3e6, 3e6]), strict=True):
+        one[6:8] = [sum(map(bool, times)), times]
+    calls = [
+        {"op": "mm", "overload": "default", "args": [{**TENSOR, "t": [n, 8]}], "kwargs": {}} for n in (8, 16)
+    ]
+    told = window(rows, n0=calls[0], n1=calls[1])
+    told["counted"]["steps"] = 3
+    found = {one["seconds"]: (one["op"], one["each_s"]) for one in plan(told, {})["calls"]}
+    assert found == {0.003: ("add", 0.003), 0.002: ("mm", 0.006), 0.001: ("mm", 0.003)}
+
+
 def test_loading_data_and_updates_are_not_called_again_and_updates_count_where_they_matter() -> None:
     rows = [row("mm", 10), row("stack", 50, phase="input"), row("add_", 0.1, phase="optimizer")]
     found = plan(window(rows), {})

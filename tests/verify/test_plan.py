@@ -29,8 +29,8 @@ def test_workers_are_suspected_however_short_the_wait() -> None:
 
 
 def test_batches_that_the_loop_makes_in_no_time_are_no_suspect() -> None:
-    assert suspects(Pace(step_s=0.05, shares={"input": 0.009}, loads=True)) == []
-    assert suspects(Pace(step_s=0.05, shares={"input": 0.01}, loads=True)) == [("input", 0.01)]
+    assert suspects(Pace(step_s=0.05, shares={"input": 0.049}, loads=True)) == []
+    assert suspects(Pace(step_s=0.05, shares={"input": 0.05}, loads=True)) == [("input", 0.05)]
 
 
 def test_a_loop_that_makes_its_batches_itself_has_no_input_to_take_away() -> None:
@@ -129,12 +129,18 @@ def test_comparing_ends_after_a_dozen_pairs_in_any_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "most", "asked"), [(0.02, 0.5, False), (0.02, 0.05, True), (0.2, 0.9, True)]
+    ("share", "most", "asked"),
+    [(0.02, 0.5, False), (0.02, 0.05, True), (0.12, 0.5, False), (0.2, 0.7, True), (0.035, 0.12, True)],
 )
 def test_small_suspects_are_not_asked_once_a_bottleneck_is_found(
     share: float, most: float, asked: bool
 ) -> None:
-    assert worth_asking(share, most) is asked
+    assert worth_asking("input", share, most, ahead=0) is asked
+    assert worth_asking("logging", share, most, ahead=4) is asked
+
+
+def test_workers_are_asked_about_beside_any_bottleneck() -> None:
+    assert worth_asking("input", 0.03, 0.8, ahead=4)
 
 
 def _lengths(arm: str, pace: Pace) -> Lengths:
