@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from . import kinds
@@ -93,28 +94,43 @@ def tell_optimizer(optimizer: Any, number: int, recorder: Recorder) -> None:
     start = now()
     if number > 64:
         return
-    tensors = parameters = size = 0
-    dtypes: set[str] = set()
-    devices: set[str] = set()
-    for group in optimizer.param_groups:
-        for tensor in group["params"]:
-            tensors += 1
-            parameters += tensor.numel()
-            size += tensor.numel() * tensor.element_size()
-            dtypes.add(str(tensor.dtype))
-            devices.add(tensor.device.type)
     first = optimizer.param_groups[0] if optimizer.param_groups else {}
     recorder.event(
         "optimizer",
         number=number,
         name=type(optimizer).__name__,
         groups=len(optimizer.param_groups),
-        tensors=tensors,
-        parameters=parameters,
-        bytes=size,
-        dtypes=sorted(dtypes),
-        devices=sorted(devices),
+        **_sizes(tensor for group in optimizer.param_groups for tensor in group["params"]),
         fused=first.get("fused"),
         foreach=first.get("foreach"),
     )
     recorder.span(kinds.PAUSE, start, now())
+
+
+def tell_updated(model: Any, recorder: Recorder) -> None:
+    """Write what is updated where no optimizer does it: the parameters of ``model`` that want gradients."""
+    if model is None:
+        return
+    start = now()
+    recorder.event("by_hand", **_sizes(one for one in model.parameters() if one.requires_grad))
+    recorder.span(kinds.PAUSE, start, now())
+
+
+def _sizes(updated: Iterable[Any]) -> dict[str, Any]:
+    """Return numbers, bytes, dtypes and devices of parameters."""
+    tensors = parameters = size = 0
+    dtypes: set[str] = set()
+    devices: set[str] = set()
+    for tensor in updated:
+        tensors += 1
+        parameters += tensor.numel()
+        size += tensor.numel() * tensor.element_size()
+        dtypes.add(str(tensor.dtype))
+        devices.add(tensor.device.type)
+    return {
+        "tensors": tensors,
+        "parameters": parameters,
+        "bytes": size,
+        "dtypes": sorted(dtypes),
+        "devices": sorted(devices),
+    }

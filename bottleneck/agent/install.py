@@ -11,6 +11,7 @@ from . import (
     Watch,
     ablation,
     batches,
+    by_hand,
     collectives,
     data_parallel,
     dynamo,
@@ -104,7 +105,8 @@ def _install_model(torch: Any, hooks: Hooks, recorder: Recorder, watch: Watch) -
             facts.tell_torch(torch, recorder)
         facts.tell_optimizer(optimizer, number, recorder)
 
-    todo = orders.Orders(recorder, lambda: steps.steps)
+    hand = by_hand.ByHand(torch, recorder, lambda: steps.steps)
+    todo = orders.Orders(recorder, hand.updates)
     steps = optimizers.Optimizers(torch, recorder, on_optimizer, todo.boundary)
     stop = stopping.Stopping(recorder)
     todo.on("stop", lambda order: _stop(torch, recorder, stop, order))
@@ -112,7 +114,11 @@ def _install_model(torch: Any, hooks: Hooks, recorder: Recorder, watch: Watch) -
     recorder.at_flush.append(todo.look)
     making = batches.Batches(torch, recorder, hooks)
     ablation.prepare(torch, hooks, recorder, todo)
-    tell_model = lambda model: facts.tell_model(model, recorder)  # noqa: E731
+
+    def tell_model(model: Any) -> None:
+        facts.tell_model(model, recorder)
+        hand.follow(model)
+
     time_transform = making.transforms.timed
 
     def forward() -> None:
@@ -123,6 +129,8 @@ def _install_model(torch: Any, hooks: Hooks, recorder: Recorder, watch: Watch) -
     attempt("forward", forward, recorder)
     attempt("backward", lambda: _install_backward(torch, hooks, recorder), recorder)
     attempt("optimizer", lambda: steps.install(hooks), recorder)
+    attempt("updates by hand", lambda: hand.install(todo.boundary), recorder)
+    hooks.on_undo(lambda: model_calls.after_backward(None))
     attempt("loader", lambda: making.install(hooks), recorder)
     attempt("tracebacks", lambda: stopping.tidy_exceptions(hooks, stop), recorder)
     attempt("worker tracebacks", lambda: stopping.tidy_worker_errors(torch, hooks), recorder)

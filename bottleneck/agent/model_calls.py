@@ -35,6 +35,7 @@ _is_grad_enabled: Callable[[], bool]
 _recorder: Recorder
 _on_first_forward: Callable[[Any], None]
 _before_backward: Callable[[Any], None]
+_after_backward: Callable[[], None] | None = None  # asked after each pass until an optimizer steps
 _exchange: Any = None  # what times the exchange of gradients inside a backward pass, where there is one
 _time_transform: Callable[..., Any]
 _intercepted: Callable[..., Any] | None = None  # what a closer look has taken the place of
@@ -103,12 +104,14 @@ def run_backward(t_outputs: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         result = _original_backward(t_outputs, *args, **kwargs)
         raised = 0
-        return result
     finally:
         end = now()
         _recorder.span(kinds.BACKWARD, start, end, raised)
         if _exchange is not None:
             _end_exchange(end)
+    if _after_backward is not None:
+        _after_backward()
+    return result
 
 
 def _end_exchange(end: int) -> None:
@@ -156,6 +159,12 @@ def follow_exchange(exchange: Any) -> None:
     """Call ``exchange.before_backward(outputs)`` and ``exchange.after_backward(end)`` around every pass."""
     global _exchange
     _exchange = exchange
+
+
+def after_backward(call: Callable[[], None] | None) -> None:
+    """Make ``call()`` after each pass that raised nothing; None ends it. What it raises reaches the script."""
+    global _after_backward
+    _after_backward = call
 
 
 def install_backward(

@@ -178,7 +178,7 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
     "model": (
         ("device.is_cuda", "bool", "The model is on a CUDA device"),
         ("device.is_cpu", "bool", "The model is on the CPU"),
-        ("model.parameters", "count", "Parameters the optimizer updates"),
+        ("model.parameters", "count", "Parameters that are updated"),
         ("model.parameter_bytes", "bytes", "Their size"),
         ("model.double", "bool", "Parameters are float64"),
         ("model.convolutions", "count", "Convolution modules"),

@@ -18,7 +18,9 @@ _RECURRENT = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
 def analyse(timeline: Timeline, values: Values) -> None:
     """Give ``model.*``, ``optimizer.*``, ``device.is_*``, ``host.torch_threads`` and the dispatch estimate."""
     process = timeline.trainer.process
-    _optimizers([event.data for event in process.told("optimizer")], values)
+    optimizers = [event.data for event in process.told("optimizer")]
+    _updated(optimizers or [event.data for event in process.told("by_hand")], values)
+    _optimizers(optimizers, values)
     _modules([event.data for event in process.told("model")], values)
     for event in process.told("torch")[-1:]:
         values.give("host.torch_threads", event.data.get("threads"))
@@ -33,19 +35,24 @@ def analyse(timeline: Timeline, values: Values) -> None:
 _FUSED = frozenset(("SGD", "Adam", "AdamW", "Adagrad"))  # torch.optim's classes with a parameter `fused`
 
 
-def _optimizers(told: list[Mapping[str, Any]], values: Values) -> None:
-    """Give facts of all optimizers together."""
+def _updated(told: list[Mapping[str, Any]], values: Values) -> None:
+    """Give facts of what is updated, by all optimizers together or by hand."""
     if not told:
-        values.lack("optimizer", "no optimizer step was seen")
         return
-    parameters = sum(int(o.get("parameters", 0)) for o in told)
-    tensors = sum(int(o.get("tensors", 0)) for o in told)
-    values.give("model.parameters", parameters)
+    values.give("model.parameters", sum(int(o.get("parameters", 0)) for o in told))
     values.give("model.parameter_bytes", sum(int(o.get("bytes", 0)) for o in told))
     values.give("model.double", float(any("torch.float64" in o.get("dtypes", ()) for o in told)))
     devices = {device for o in told for device in o.get("devices", ())}
     values.give("device.is_cuda", float("cuda" in devices))
     values.give("device.is_cpu", float(devices == {"cpu"}))
+
+
+def _optimizers(told: list[Mapping[str, Any]], values: Values) -> None:
+    """Give facts of all optimizers together."""
+    if not told:
+        values.lack("optimizer", "no optimizer step was seen")
+        return
+    tensors = sum(int(o.get("tensors", 0)) for o in told)
     values.give("optimizer.tensors", tensors)
     values.give("optimizer.fused", float(all(bool(o.get("fused")) for o in told)))
     values.give("optimizer.can_fuse", float(all(o.get("name") in _FUSED for o in told)))

@@ -13,6 +13,7 @@ from ..model.record import ProcessRecord, Stacks
 from ..model.report import PHASES
 from ..model.span import Flag, Kind
 from ..verify.plan import RESOURCE_OF, STALLS, Pace
+from .nesting import outermost
 from .observed import observed
 from .phases import COLUMN
 from .timeline import Timeline, build, prefetched
@@ -96,9 +97,15 @@ def _largest(
 
 
 def _updates(process: ProcessRecord, thread: int) -> tuple[int, float]:
-    """Return outermost optimizer steps so far, and per second over the last ten."""
-    spans = process.spans
-    ends = spans.end_ns[(spans.kind == Kind.OPTIMIZER) & (spans.thread == thread)]
+    """Return outermost optimizer steps so far, and per second over the last ten; where there is none, backward passes.
+
+    The agent counts alike (``agent/by_hand.py``).
+    """
+    spans = process.spans.where(process.spans.thread == thread)
+    ends = spans.end_ns[spans.kind == Kind.OPTIMIZER]
+    if not len(ends):
+        ordered = spans.where(np.lexsort((-spans.end_ns, spans.start_ns)))
+        ends = np.sort(ordered.end_ns[outermost(ordered, Kind.BACKWARD)])
     recent = ends[-11:]
     elapsed = (int(recent[-1]) - int(recent[0])) / 1e9 if len(recent) else 0.0
     return len(ends), (len(recent) - 1) / elapsed if elapsed > 0 else 0.0
