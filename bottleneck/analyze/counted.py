@@ -14,7 +14,7 @@ from ..model.record import ProcessRecord, RunRecord
 from ..model.span import Kind
 from . import useless
 from .nesting import outermost
-from .operators import Operator, Roofs, raised, read_operators, read_roofs, seconds_of_steps
+from .operators import Operator, Roofs, raised, read_operators, read_roofs, seconds_of_unlike_steps
 from .phases import COLUMN
 from .timeline import Timeline
 
@@ -29,8 +29,8 @@ class Counted:
         operators: Per counted block.
         updates: Counted blocks (of one update by each optimizer) in a training step.
         model_s: Forward and backward of such a block, undisturbed.
-        unsure_s: How far that may be off beside the operators' time, since no two steps are alike: two standard
-            errors of the difference, 0 where there is one step of either.
+        unsure_s: How far that may be off beside the operators' time where steps make different calls: two standard
+            errors of the difference. 0 where they do not: a median does not heed one disturbed step.
         own: Roofs with the training's number of threads.
         best: Roofs with all cores.
         tf32: Products of float32 may run in TF32.
@@ -70,12 +70,12 @@ def read_counted(record: RunRecord, timeline: Timeline) -> Counted | None:
         return None
     device = "cuda" if any(o.device == "cuda" for o in operators) else "cpu"
     touched = [b for b in _list(counted.get("unique_bytes")) if isinstance(b, int) and b >= 0]
-    bare = _bare_seconds(counted, process)
+    bare, unlike = _bare_seconds(counted, process), seconds_of_unlike_steps(counted, MODEL)
     return Counted(
         operators=operators,
         updates=updates_per_step(told, timeline),
         model_s=statistics.median(bare) if any(bare) else _observed_seconds(timeline),
-        unsure_s=2 * math.hypot(*map(_standard_error, (bare, seconds_of_steps(counted, MODEL)))),
+        unsure_s=2 * math.hypot(_standard_error(bare), _standard_error(unlike)) if unlike else 0.0,
         own=raised(read_roofs(record.roofline.get("own"), device), operators),
         best=raised(read_roofs(record.roofline.get("all"), device), operators),
         tf32=counted.get("tf32") is True,

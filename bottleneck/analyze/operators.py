@@ -19,6 +19,9 @@ _MOST = 1e30
 # An operator at less than a tenth of both roofs is limited by neither: an algorithm without vector units, irregular
 # access, a kernel of the script's own. Good library kernels reach a third of a roof and more.
 _FAR = 10.0
+_ALIKE = (
+    0.9  # of the operators' time is in calls that all steps make: what else differs is noise of the machine
+)
 _LONG_S = 1e-4  # a call: what counting adds to it, and takes off again, is less than a tenth of that
 
 # Operators that read or write rows by index wait for memory at whatever rate the pattern of access allows.
@@ -135,12 +138,15 @@ def _operator(row: Any, steps: float, floor: float, source: Any) -> Operator | N
     )
 
 
-def seconds_of_steps(counted: Mapping[str, Any], phases: Sequence[str]) -> list[float]:
-    """Return what operators of some phases took in each counted step, all together."""
+def seconds_of_unlike_steps(counted: Mapping[str, Any], phases: Sequence[str]) -> list[float]:
+    """Return what operators of some phases took in each counted step; nothing where all steps make the same calls."""
     rows = counted.get("rows")
     chosen = [r[7] for r in rows if _is_row(r) and phase_of(r[0]) in phases] if isinstance(rows, list) else []
-    same = [taken for taken in chosen if len(taken) == len(chosen[0])]
-    return [sum(_number(t) or 0.0 for t in step) / 1e9 for step in zip(*same, strict=True)]
+    times = [[_number(t) or 0.0 for t in taken] for taken in chosen if len(taken) == len(chosen[0])]
+    everywhere = sum(sum(taken) for taken in times if all(taken))
+    if everywhere >= _ALIKE * sum(map(sum, times)):
+        return []
+    return [sum(step) / 1e9 for step in zip(*times, strict=True)]
 
 
 def _is_row(row: Any) -> bool:

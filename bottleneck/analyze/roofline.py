@@ -136,11 +136,11 @@ _DEAREST = 4.0
 def _overhead(counted: Counted, beside: float, values: Values) -> float:
     """Return what issuing the operators of a counted block costs, forward and backward.
 
-    It is what model and backward take ``beside`` their operators, a difference of steps that are not alike. What
-    these leave open is decided by what so many operators cost at least.
+    It is what model and backward take ``beside`` their operators, a difference of steps that are not alike. Where it
+    could be no more than what so many operators cost at least, it is taken for that.
     """
     least = _least_overhead(counted, values) / counted.updates
-    known = max(beside - counted.unsure_s, min(beside, least))
+    known = beside if beside - counted.unsure_s > least else min(beside, least)
     return min(max(0.0, known), _DEAREST * least)
 
 
