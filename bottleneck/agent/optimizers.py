@@ -94,8 +94,10 @@ class Optimizers:
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Record an outermost step; ``boundary`` may end the run here, as Ctrl-C would."""
+        if self._is_compiling():  # before all else: Dynamo would trace the clock, and break its graph there
+            return
         end, outermost = now(), self.outermost
-        if self._is_compiling() or outermost.frame != id(_frame(1)):
+        if outermost.frame != id(_frame(1)):
             return
         outermost.frame = 0
         self.steps += 1

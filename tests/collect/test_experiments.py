@@ -75,7 +75,7 @@ def conduct(agent: Agent, pace: Pace, budget_s: float = 60.0) -> tuple[Ceilings,
     return stage, now[0]
 
 
-PACE = Pace(step_s=0.05, shares={"input": 0.6, "logging": 0.1, "gc": 0.02}, loads=True)
+PACE = Pace(step_s=0.05, shares={"input": 0.6, "logging": 0.16, "gc": 0.02}, loads=True)
 
 
 def test_the_most_suspicious_is_taken_away_first_and_small_ones_not_once_it_is_found() -> None:

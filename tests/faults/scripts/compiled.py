@@ -56,4 +56,25 @@ for backend in ("eager", "aot_eager"):
             k: dict(v) for k, v in counters.items() if k in ("stats", "frames", "graph_break", "recompiles")
         }
         print(backend, whole, losses, frames)
+
+torch._dynamo.reset()
+counters.clear()
+torch.manual_seed(1)
+net = Net()
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+
+@torch.compile(backend="eager")
+def update():
+    optimizer.step()
+
+
+losses = []
+for x in torch.randn(6, 4, 4):
+    loss = net(x).pow(2).mean()
+    loss.backward()
+    update()
+    optimizer.zero_grad()
+    losses.append(loss.item().hex())
+print("update", losses, {k: dict(v) for k, v in counters.items() if k in ("stats", "graph_break")})
 print(torch._dynamo.explain(Net())(torch.ones(2, 4)).graph_break_count, len(compile_times("str")) > 0)
