@@ -17,6 +17,9 @@ _LEAST = 5  # first steps allocate, select kernels, fill caches
 _WINDOW = 10  # steps compared with the next as many
 _ALIKE = 0.10  # two windows within 10 %: settled (causal.md (c))
 _MOST = 0.4  # a run that never settles keeps 60 % of its steps: drift is a finding, not warm-up
+# Fewer steps than this give no interval worth having, and sampling 20 times a second moves a step by 2 % at most
+# (collect/stacks.py): a short training keeps the steps that were sampled, a longer one can do without.
+_FEW = 30
 _COMPILING = 50  # compilations later than this are recompiles, not warm-up
 _STALLS = [COLUMN[name] for name in ("checkpoint", "evaluation", "gc", "logging")]
 
@@ -45,7 +48,7 @@ def find_steady(
         totals: ns per step and column, shape (steps, len(COLUMNS)).
         bounds_ns: Edges of the steps, shape (steps + 1,).
         queue: Batches the loader prefetches; as many steps live on what was made before the first one.
-        windows: Stack windows, (start, end) monotonic ns; steps that meet one are not timed.
+        windows: Stack windows, (start, end) monotonic ns; steps that meet one are timed only where few others are left.
         compiled: Steps in which torch.compile was at work, bool, shape (steps,).
     """
     count = len(totals)
@@ -68,10 +71,11 @@ def find_steady(
         "the process was stopped": int(np.count_nonzero(settled & stopped)),
         "not kept in detail": int(np.count_nonzero(settled & thinned & ~paused & ~sampled)),
     }
-    if not timed.any() and settled.any():  # nothing but sampled steps: better those than none
-        rest = settled & ~thinned & ~paused & ~stopped
-        timed = rest if rest.any() else settled
+    if np.count_nonzero(timed) < _FEW:
+        timed = settled & ~thinned & ~paused & ~stopped
         reasons["stacks were sampled"] = 0
+        if not timed.any():
+            timed = settled
     return Steady(settled=settled, timed=timed, excluded={k: v for k, v in reasons.items() if v})
 
 

@@ -96,9 +96,11 @@ def test_a_checkpoint_inside_a_stack_window_still_counts() -> None:
     assert timeline.mean_phases()[COLUMN["checkpoint"]] == pytest.approx(2.0 / 95)
 
 
-def test_sampled_steps_are_better_than_none() -> None:
+def test_sampled_steps_are_better_than_few() -> None:
     timeline = Loop().plain(30).timeline([window(0, 1000)])
     assert timeline.steady.timed.sum() == 25
+    short = Loop().plain(60).timeline([window(10 * 0.065 + 0.01, 1000)])
+    assert short.steady.timed.sum() == 55 and short.steady.excluded == {"warm-up": 5}
 
 
 def test_files_saved_in_one_step_are_one_checkpoint_however_fast_the_steps_are() -> None:

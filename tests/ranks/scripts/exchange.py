@@ -70,7 +70,7 @@ def seconds_of(step: int) -> float:
         return 0.025 if turn == RANK else 0.005
     if TROUBLE == "lengths":  # lengths of sequences, drawn on each rank by itself
         return 0.004 * random.Random(step * 97 + RANK).choice((1, 1, 2, 8))
-    return 0.001 if TROUBLE == "exchange" else 0.012
+    return {"exchange": 0.001, "healthy": 0.03}.get(TROUBLE, 0.012)
 
 
 def main() -> None:
