@@ -19,7 +19,12 @@ _SURE = 32
 
 
 class ByHand:
-    """Counts backward passes while no optimizer steps."""
+    """Counts backward passes while no optimizer steps.
+
+    Attributes:
+        passes: Their number.
+        anomaly: Whether anomaly detection was on in one.
+    """
 
     def __init__(self, torch: Any, recorder: Recorder, steps: Callable[[], int]) -> None:
         """Go by ``steps()``, the steps of torch's optimizers so far."""
@@ -27,6 +32,7 @@ class ByHand:
         self.recorder = recorder
         self.steps = steps
         self.passes = 0
+        self.anomaly = False
         self.boundary: Callable[[], None] = lambda: None
         self._model: Callable[[], Any] = lambda: None
 
@@ -54,6 +60,7 @@ class ByHand:
         if self._task() != -1:  # inside another pass: a checkpoint computes again
             return
         self.passes += 1
+        self.anomaly = self.anomaly or self.torch._C.is_anomaly_enabled()
         if self.passes == _SURE:
             self._tell()
         if self.passes >= _SURE:
@@ -62,7 +69,7 @@ class ByHand:
     def _tell(self) -> None:
         """Tell what is known of the update."""
         try:
-            facts.tell_torch(self.torch, self.recorder)
+            facts.tell_torch(self.torch, self.recorder, self.anomaly)
             facts.tell_updated(self._model(), self.recorder)
         except Exception as error:
             self.recorder.failed("by_hand", error)

@@ -60,8 +60,11 @@ def _maker() -> int | None:
     return None if parent is None else parent.pid
 
 
-def tell_torch(torch: Any, recorder: Recorder) -> None:
-    """Write the settings of torch that change speed; read when training is under way, so after the script set them."""
+def tell_torch(torch: Any, recorder: Recorder, anomaly: bool) -> None:
+    """Write the settings of torch that change speed; read when training is under way, so after the script set them.
+
+    ``anomaly`` is whether anomaly detection was on in a backward pass: it may be on inside ``with`` only.
+    """
     backends = torch.backends
     recorder.event(
         "torch",
@@ -70,7 +73,7 @@ def tell_torch(torch: Any, recorder: Recorder) -> None:
         matmul_precision=torch.get_float32_matmul_precision(),
         deterministic=torch.are_deterministic_algorithms_enabled(),
         cudnn_benchmark=bool(backends.cudnn.benchmark),
-        anomaly=torch.is_anomaly_enabled(),
+        anomaly=anomaly or torch._C.is_anomaly_enabled(),
         default_dtype=str(torch.get_default_dtype()),
     )
 

@@ -102,7 +102,7 @@ def _install_model(torch: Any, hooks: Hooks, recorder: Recorder, watch: Watch) -
     def on_optimizer(optimizer: Any, number: int) -> None:
         if not told_torch:
             told_torch.append(True)
-            facts.tell_torch(torch, recorder)
+            facts.tell_torch(torch, recorder, hand.anomaly)
         facts.tell_optimizer(optimizer, number, recorder)
 
     hand = by_hand.ByHand(torch, recorder, lambda: steps.steps)

@@ -19,6 +19,7 @@ RESOURCES: Mapping[str, str] = {
     "gc": "garbage collection",
     "sync": "waiting for the device in the script's own lines",
     "collectives": "exchanging gradients",
+    "anomaly": "autograd's anomaly detection",
 }
 
 _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
@@ -143,6 +144,7 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
     "host": (
         ("host.usable_cores", "count", "Cores this run may use: affinity and cgroup quota"),
         ("host.torch_threads", "count", "Threads of one operator (torch.get_num_threads)"),
+        ("host.anomaly", "bool", "Anomaly detection of autograd was on while training"),
         ("host.cpu_frac", "frac", "CPU use of the machine over its cores"),
         ("host.trainer_cores", "count", "Cores the training process keeps busy, mean"),
         ("host.tree_cores", "count", "Cores the training process and its workers keep busy, mean"),

@@ -28,6 +28,7 @@ _GIVES = {
     "gc": ("ceiling.gc_s", "ceiling.gc_frac"),
     "sync": ("ceiling.sync_s", "ceiling.sync_frac"),
     "collectives": ("ceiling.collectives_s", "ceiling.collectives_frac"),
+    "anomaly": ("ceiling.anomaly_s", "ceiling.anomaly_frac"),
 }
 _ALONE = "loader_alone"
 _FEW_PAIRS = 2  # one pair has no interval: nothing is known of its noise

@@ -130,6 +130,7 @@ def _pace(timeline: Timeline, ranks: int) -> Pace:
         epochs_share=_epochs_share(timeline),
         loads=bool(timeline.evaluation.loaders),
         ranks=ranks,
+        anomaly=any(event.data.get("anomaly") for event in timeline.trainer.process.told("torch")),
     )
 
 

@@ -23,6 +23,8 @@ RESOURCE: Mapping[str, str] = {
     "sync": "sync",
     "communication": "collectives",
 }
+# What only one rule speaks of.
+_OF_RULE: Mapping[str, str] = {"anomaly_detection": "anomaly"}
 _IT: Mapping[str, str] = {
     "input": "Without making and waiting for batches",
     "transfer": "Without copying batches to the device",
@@ -32,6 +34,7 @@ _IT: Mapping[str, str] = {
     "gc": "Without garbage collection",
     "sync": "Without the script's own waits for the device",
     "collectives": "Without exchanging gradients",
+    "anomaly": "Without anomaly detection",
 }
 _NARROW = 2 * ALIKE  # width of the interval: shares within it are alike
 _CLEAR = 0.10  # a cause that no phase shows is believed if taking it away gains what makes a bottleneck
@@ -56,13 +59,18 @@ class Cost:
     text: str
 
 
+def resource_of(rule: BottleneckRule) -> str | None:
+    """Return what is taken away to see what the rule's cause costs, None where nothing can be."""
+    return _OF_RULE.get(rule.id, RESOURCE.get(rule.bottleneck))
+
+
 def cost_of(measurements: Measurements, rule: BottleneckRule, raw: float | None) -> Cost | None:
     """Return what the experiment on the rule's resource says, None where there was none that can be trusted.
 
     Of the input family several causes share one experiment: each keeps the part of it that its phase share is of
     the whole wait. A cause as large as the wait, or larger because it works in the background, is all of it.
     """
-    resource = RESOURCE.get(rule.bottleneck)
+    resource = resource_of(rule)
     if resource is None:
         return None
     found = measurements.get(f"ceiling.{resource}_frac")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ..analyze.catalogue import CATALOGUE
 from ..model.finding import ALIKE, Evidence, Finding
 from ..model.measurement import Measurements
-from .ceiling import RESOURCE, Cost, cost_of, hides_nothing
+from .ceiling import Cost, cost_of, hides_nothing, resource_of
 from .rule import BottleneckRule
 from .scope import Scope, open_scope
 from .sentence import fill
@@ -181,7 +181,7 @@ def _evidence(measurements: Measurements, names: Iterable[str]) -> tuple[Evidenc
 
 def _experiment(rule: BottleneckRule) -> tuple[str, ...]:
     """Return the measurements of the experiment on the rule's resource."""
-    resource = RESOURCE.get(rule.bottleneck)
+    resource = resource_of(rule)
     return () if resource is None else (f"ceiling.{resource}_frac", f"ceiling.{resource}_s")
 
 

@@ -154,9 +154,8 @@ def _whole_ns(zero_us: float, offset: Any) -> int:
 
 def _zero(events: Sequence[Event]) -> float | None:
     """Return the first time stamp that is a number, in whole us."""
-    found = _floats(map(_START, events))
-    found = found[np.isfinite(found) & (np.abs(found) < 2.0**53)]
-    return float(math.floor(found[0])) if len(found) else None
+    found = next((at for at in map(_START, events) if abs(at) < 2.0**53), None)  # false for NaN
+    return None if found is None else float(math.floor(found))
 
 
 def _columns(

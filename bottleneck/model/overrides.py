@@ -118,6 +118,7 @@ OVERRIDES: Mapping[str, Override] = {
         }
     ),
     "no_sync": Override("reordered"),
+    "anomaly": Override(settings={"mode": _SWITCH}),
 }
 
 

@@ -73,6 +73,11 @@ FUNCTIONS: Mapping[str, Mapping[tuple[str, str], Known]] = {
         ("torch", "set_num_threads"): Known("torch.set_num_threads", {"intra": ("", 0)}),
         ("torch", "set_num_interop_threads"): Known("torch.set_num_interop_threads", {"inter": ("", 0)}),
     },
+    "anomaly": {
+        ("torch.autograd", "set_detect_anomaly"): Known(
+            "torch.autograd.set_detect_anomaly", {"mode": ("mode", 0)}
+        )
+    },
     "gc": {("gc", "set_threshold"): Known("gc.set_threshold", {"threshold": ("", 0)})},
     "compile": {("torch", "compile"): _COMPILE},
 }

@@ -238,6 +238,13 @@ def _no_sync(settings: Settings) -> Lines:
     )
 
 
+def _anomaly(settings: Settings) -> Lines:
+    """Autograd's anomaly detection."""
+    return "in place of detect_anomaly() and set_detect_anomaly(True)", (
+        "torch.autograd.set_detect_anomaly(False)",
+    )
+
+
 _LINES: Mapping[str, Callable[[Settings], Lines]] = {
     "loader": _loader,
     "threads": _threads,
@@ -262,4 +269,5 @@ _LINES: Mapping[str, Callable[[Settings], Lines]] = {
     "eval_no_grad": _eval_no_grad,
     "ddp": _ddp,
     "no_sync": _no_sync,
+    "anomaly": _anomaly,
 }

@@ -34,6 +34,7 @@ _ON_DEVICE = ("compute", "memory_bandwidth")
 _NAMED: Mapping[str, tuple[str, ...]] = {
     "compute.frac": ("forward", "backward", "optimizer"),
     "compute.model_frac": _COMPUTING,
+    "ceiling.anomaly_frac": _COMPUTING,
     "host.dispatch_s": _ISSUING,
     "checkpoint": ("checkpoint",),
     "evaluation": ("evaluation",),

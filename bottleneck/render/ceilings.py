@@ -19,6 +19,7 @@ LABELS: Mapping[str, str] = {
     "gc": "garbage collection",
     "sync": "waits for the device",
     "collectives": "exchange of gradients",
+    "anomaly": "anomaly detection",
     "loader_alone": "loader alone",
 }
 _STATES: Mapping[str, str] = {

@@ -16,6 +16,7 @@ PRECISE = 0.05  # the step without a resource is to be known within 5 %: the fig
 _INTERVAL = 0.08
 _POINT = 0.01  # of the step: the same from a five-fold gain on, and nobody asks beyond that
 _HARDLY = 0.01  # what takes less than 1 % of the thread's time is no suspect
+_OFTEN_A_THIRD = 0.3  # of a step goes into anomaly detection: MEASURED
 _HIDDEN = (
     4  # times what the loop spends on it: of 60 experiments of the gauntlet 3.6 was the most without workers
 )
@@ -37,7 +38,7 @@ RESOURCE_OF: Mapping[str, str] = {
 }
 # With several ranks only what can go away on all of them alike: whether an evaluation is skipped, or a value is an
 # old one, may differ from rank to rank, and then one waits for ever in a collective.
-SAFE_ON_ALL_RANKS = frozenset({"input", "transfer", "logging", "checkpoint", "gc", "collectives"})
+SAFE_ON_ALL_RANKS = frozenset({"input", "transfer", "logging", "checkpoint", "gc", "collectives", "anomaly"})
 SLOWER = (
     "slow:fetch"  # makes batches slower instead of doing without: what can't be replayed can still be delayed
 )
@@ -57,6 +58,7 @@ class Pace:
         epochs_share: Share of the step spent on starting epochs, spread over their steps.
         loads: A loader feeds the training.
         ranks: Training processes.
+        anomaly: Autograd's anomaly detection is on. No phase shows what it costs.
     """
 
     step_s: float = 0.0
@@ -67,6 +69,7 @@ class Pace:
     epochs_share: float = 0.0
     loads: bool = False
     ranks: int = 1
+    anomaly: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,8 @@ def suspects(pace: Pace) -> list[tuple[str, float]]:
     that makes batches in the loop costs what the loop waits for it: half a tenth of the step is no bottleneck.
     """
     found = {name: share for name, share in pace.shares.items() if share >= _HARDLY}
+    if pace.anomaly:
+        found["anomaly"] = _OFTEN_A_THIRD
     if pace.loads and pace.ahead:
         found["input"] = max(found.get("input", 0.0), NOTHING)
     elif not pace.loads or found.get("input", 0.0) < BOTTLENECK / 2:

@@ -335,3 +335,24 @@ def check_freed_memory_stays_with_the_process_and_the_settings_of_the_user_stay(
     with changed("host_allocator", keep=1) as told:
         assert told["refused"] == ["the environment sets MALLOC_MMAP_THRESHOLD_ already"]
     del os.environ["MALLOC_MMAP_THRESHOLD_"]
+
+
+def check_anomaly_detection_stays_off_and_the_script_reads_what_it_asked_for() -> None:
+    plain, _, _ = steps(adam)
+    real, seen = torch._C.is_anomaly_enabled, []
+    with changed("anomaly", mode=0) as told:
+        with torch.autograd.detect_anomaly():
+            losses, _, _ = steps(adam)
+            seen.append((real(), torch.is_anomaly_enabled()))
+        seen.append((real(), torch.is_anomaly_enabled()))
+        torch.autograd.set_detect_anomaly(True, check_nan=False)
+        seen.append((real(), torch.is_anomaly_check_nan_enabled()))
+    assert plain == losses
+    assert seen == [(False, True), (False, False), (False, False)]
+    assert told["applied"] == ["anomaly detection stays off"] * 2 and not told["refused"]
+    assert {name for name, _ in told.lines} == {"training_checks.py"}
+
+
+def check_anomaly_detection_is_never_switched_on() -> None:
+    with changed("anomaly", mode=1) as told:
+        assert told["refused"] == ["anomaly: it is only ever switched off"]

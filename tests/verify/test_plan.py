@@ -37,6 +37,10 @@ def test_a_loop_that_makes_its_batches_itself_has_no_input_to_take_away() -> Non
     assert "input" not in dict(suspects(replace(PACE, loads=False)))
 
 
+def test_anomaly_detection_is_asked_about_though_no_phase_shows_it() -> None:
+    assert [name for name, _ in suspects(replace(PACE, anomaly=True))] == ["input", "anomaly", "logging"]
+
+
 def test_on_several_ranks_only_what_can_go_away_on_all_alike() -> None:
     shares = {"sync": 0.5, "evaluation": 0.2, "collectives": 0.1, "checkpoint": 0.05}
     assert [name for name, _ in suspects(Pace(step_s=1.0, shares=shares, ranks=2))] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .anomaly import Anomaly
 from .arm import Arm, Refused, Setting
 from .collector import Collector
 from .evaluation import Evaluation
@@ -24,6 +25,7 @@ _ARMS: dict[str, type[Arm]] = {
     "sync": Sync,
     "collectives": Collectives,
     "loader_alone": LoaderAlone,
+    "anomaly": Anomaly,
     "slow": Slower,
 }
 

@@ -41,6 +41,7 @@ MODULES: dict[str, str] = {
     "eval_no_grad": "eval_no_grad",
     "ddp": "ddp",
     "no_sync": "no_sync",
+    "anomaly": "anomaly",
 }
 
 _booted: dict[str, Override | str] = {}  # by name; the text is why there is none
