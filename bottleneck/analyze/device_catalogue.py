@@ -25,6 +25,7 @@ OF_DEVICE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ("device.power_w", "count", "GPU power, mean, watts"),
         ("device.throttled_frac", "frac", "Share of samples in which the GPU's clock was held back"),
     ),
+    "window": (("device.traced", "bool", "A profiler saw what the GPU did"),),
     "device_time": (
         ("device.busy_frac", "frac", "Share of the steps in which the device ran a kernel or a copy"),
         ("device.idle_frac", "frac", "Share of the steps in which the device ran nothing"),

@@ -19,6 +19,7 @@ from . import (
     roofline,
     stalls,
     step_time,
+    window,
 )
 from .observed import ended_ns, observed_run
 from .ranks.condense import Condenser
@@ -74,6 +75,7 @@ def analyse(record: RunRecord) -> Analysed:
         makers = batch_makers(timelines[0].trainer, record.processes)
         _run_all(record, timelines[0], makers, library_paths, values)
         roofline.analyse(whole, timelines[0], values)
+        window.analyse(whole.deep.get(timelines[0].trainer.process.pid, {}).get("device"), values)
         replayed.analyse(whole, timelines[0], values)
         if survey is not None:
             compare_ranks(survey, values)

@@ -20,6 +20,7 @@ Bools = npt.NDArray[np.bool_]
 _APART = 0.05  # of a median step: the script does more than that between two profiled steps only on purpose
 _LOST = 0.02  # of a step's launches: more work than that missing, and its idle time is not to be trusted
 _EMPTY = 0.1  # of a median step: the mark that profile.stop() leaves behind the last one is shorter
+ENOUGH = 2  # steps: one alone does not show what recurs
 _FIRST = 3  # steps from which the first can be spared
 
 

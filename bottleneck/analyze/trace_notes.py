@@ -19,7 +19,7 @@ _LISTED = 3  # names of traces in a sentence
 def sentences(
     record: RunRecord, measurements: Measurements, described: ProcessRecord | None
 ) -> tuple[str, ...]:
-    """Return what limits an answer that rests on traces, one sentence each; none for a run of our own.
+    """Return what limits an answer that rests on traces, one sentence each; of a run of our own, what its window does.
 
     Args:
         record: Of the traces.
@@ -27,7 +27,7 @@ def sentences(
         described: The rank whose times the report tells, None where no steps were found.
     """
     if record.source != "trace":
-        return ()
+        return _of_window(measurements)
     found = [f"Read from the profiler's {_named(record)}: {_SLOWED}"]
     if described is not None and len(record.processes) > 1:
         found.append(
@@ -47,6 +47,17 @@ def sentences(
         )
     found += [f"{p.header.get('trace', p.key)}: {p.damage}." for p in record.processes if p.damage]
     return tuple(found)
+
+
+def _of_window(measurements: Measurements) -> tuple[str, ...]:
+    """Return what limits what is said of the GPU in a run of our own."""
+    busy = measurements.get("device.busy_frac")
+    if busy is None:
+        return ()
+    return (
+        f"What the GPU did is known from {busy.samples} steps under the profiler. It makes the host slower: what those "
+        "steps were longer by is taken off the time the GPU waited for the host.",
+    )
 
 
 def _named(record: RunRecord) -> str:

@@ -21,6 +21,7 @@ from ..render import json_report
 from ..rulebook import Rulebook
 from ..store import load, read_recipe
 from . import output
+from .device_window import device_of
 from .options import module_option, price_option, python_option, quiet_option, rules_of, rules_option
 
 
@@ -131,7 +132,7 @@ def diagnose(
             again = None if no_experiments else aside
             at_stop = aside.start if looks and stages else None
             ended = session.measure(what, run, limits, look, say, [*looks, *stages], changes, at_stop=at_stop)
-            deep.complete(run, what.python, keep_trace, again, say)
+            deep.complete(run, what.python, device_of, keep_trace, again, say)
     except folder.NoSpace as error:
         output.say(f"{error}: running the script without measuring it")
         end_like(session.run_plain(what))

@@ -24,6 +24,7 @@ from ..patch import Patch
 from ..rulebook import Rulebook
 from ..store import RECIPE, write_recipe, write_text, write_trials
 from . import output
+from .device_window import device_of
 from .diagnose import AsPython
 from .duration import duration
 from .options import module_option, python_option, rules_of, rules_option
@@ -132,7 +133,7 @@ class Search:
             )  # fmt: skip
             if ended.interrupts:
                 raise KeyboardInterrupt
-            deep.complete(run, self.target.python, aside=aside)
+            deep.complete(run, self.target.python, device_of, aside=aside)
         record, report = proving.read(run, self.book)
         output.write_report(report, run)
         if not ended.stopped_by_us and ended.code:

@@ -14,7 +14,7 @@ from ..store import ROOFLINE, RUN_FILE, read_json, write_json
 from . import probes
 from .aside import Aside
 from .replay import SECONDS, replay
-from .trace_operators import summary
+from .trace_operators import has_device_work, summary
 from .watch import Look
 
 FOLDER = "deep"
@@ -74,10 +74,14 @@ def _end(record: ProcessRecord, number: int) -> Mapping[str, Any] | None:
     return next((d for d in told if d.get("number") == number and d.get("state") == "end"), None)
 
 
-def digest(run: Path, keep_trace: bool = False) -> tuple[Failure, ...]:
+DeviceOf = Callable[[Path], Mapping[str, Any] | None]
+
+
+def digest(run: Path, keep_trace: bool, device_of: DeviceOf) -> tuple[Failure, ...]:
     """Read the exported traces into ``operators-PID.json`` beside them; return what could not be read.
 
-    Traces are compressed; a large one is removed afterwards unless ``keep_trace``.
+    Where a GPU was at work, ``device_of(trace)`` goes into ``device-PID.json``. Traces are compressed; a large one is
+    removed afterwards unless ``keep_trace``.
     """
     failures = []
     for path in sorted((run / FOLDER).glob("trace-*.json")):
@@ -85,7 +89,11 @@ def digest(run: Path, keep_trace: bool = False) -> tuple[Failure, ...]:
             if path.stat().st_size > _MAX_TRACE:
                 raise ValueError(f"larger than {_MAX_TRACE >> 20} MiB")
             target = path.with_name(path.name.replace("trace-", "operators-"))
-            write_json(target, summary(read_json_trace(path)))
+            trace = read_json_trace(path)
+            write_json(target, summary(trace))
+            device = device_of(path) if has_device_work(trace) else None
+            if device is not None:
+                write_json(path.with_name(path.name.replace("trace-", "device-")), device)
             _compress(path, keep_trace)
         except Exception as error:
             failures.append(Failure(collector="deep", reason=f"{path.name}: {type(error).__name__}: {error}"))
@@ -112,19 +120,21 @@ def _compress(path: Path, keep: bool) -> None:
 def complete(
     run: Path,
     python: Path | None,
+    device_of: DeviceOf,
     keep_trace: bool = False,
     aside: Aside | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Read the traces of a run that has ended and probe this machine; nothing where there was no window.
 
-    With ``aside`` its dearest operators are then called once more, as advice would have them. All of it runs only
-    now, never beside the training. Ctrl-C ends it; what there is until then counts.
+    ``device_of`` tells from a trace what a GPU did. With ``aside`` the dearest operators are then called once more, as
+    advice would have them. All of it runs only now, never beside the training. Ctrl-C ends it; what there is until
+    then counts.
     """
     if not any((run / FOLDER).glob("deep-*.json")):
         return
     with contextlib.suppress(KeyboardInterrupt):
-        failures = list(digest(run, keep_trace))
+        failures = list(digest(run, keep_trace, device_of))
         found = probes.roofline(python, _threads(run))
         if "reason" in found:
             failures.append(Failure(collector="roofline", reason=str(found["reason"])))

@@ -44,6 +44,11 @@ class _Seen:
     by_id: dict[Any, _Call] = field(default_factory=dict)
 
 
+def has_device_work(trace: Mapping[str, Any]) -> bool:
+    """Return whether a GPU did anything while ``trace``, one that ``summary`` takes, was made."""
+    return any(isinstance(event, dict) and event.get("cat") in _DEVICE for event in trace["traceEvents"])
+
+
 def summary(trace: Any) -> dict[str, Any]:
     """Return the operators between the first and the last mark of a step.
 

@@ -12,12 +12,14 @@ from .files import read_json
 
 ROOFLINE = "roofline.json"
 _MAX_RANKS = 64
+_BESIDE = ("operators", "device", "replay")
 
 
 def load_deep(folder: Path, failures: list[Failure]) -> dict[int, Mapping[str, Any]]:
     """Return by process id what each rank's window found.
 
-    Under ``operators`` is what its trace holds, under ``replay`` the times of what was called again afterwards.
+    Under ``operators`` is what its trace holds, under ``device`` what a GPU did in it, under ``replay`` the times of
+    what was called again afterwards.
     """
     found: dict[int, Mapping[str, Any]] = {}
     for path in sorted((folder / "deep").glob("deep-*.json"))[:_MAX_RANKS]:
@@ -25,7 +27,7 @@ def load_deep(folder: Path, failures: list[Failure]) -> dict[int, Mapping[str, A
         told = _mapping(path, failures)
         if told is None or not pid.isdecimal():
             continue
-        beside = {name: _beside(path, f"{name}-{pid}.json", failures) for name in ("operators", "replay")}
+        beside = {name: _beside(path, f"{name}-{pid}.json", failures) for name in _BESIDE}
         found[int(pid)] = {**told, **beside}
     return found
 

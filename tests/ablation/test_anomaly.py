@@ -40,7 +40,9 @@ def test_it_is_off_in_the_blocks_without_it_and_on_again_after_them(
 
 
 def test_a_script_without_it_refuses(tmp_path: Path) -> None:
-    ran = run(tmp_path, SCRIPT.format(before="", around="contextlib.nullcontext()"), in_turn(order("anomaly")))
+    ran = run(
+        tmp_path, SCRIPT.format(before="", around="contextlib.nullcontext()"), in_turn(order("anomaly"))
+    )
     told = ran.ended("anomaly")
     assert (told["state"], told["reason"]) == ("refused", "anomaly detection was off in the steps seen")
     assert {tuple(line.split()) for line in ran.out.splitlines()} == {("0", "0")}

@@ -21,7 +21,7 @@ _QUIET = {  # what no typical run suffers from unless a test says so
     "step.count": 300, "step.passes": 1, "step.micro_batches": 1,
     "compile.used": 0, "compile.frames": 0, "compile.late": 0, "compile.late_frac": 0, "compile.run_frac": 0,
     "run.complete": 0, "checkpoint.count": 0, "evaluation.count": 0, "logging.calls": 0.02,
-    "gc.collections": 0.001, "gc.full_frac": 0.2, "device.placed": 0,
+    "gc.collections": 0.001, "gc.full_frac": 0.2, "device.placed": 0, "device.traced": 0,
     "host.throttled_frac": 0, "host.memory_frac": 0.35, "host.memory_available_bytes": 60e9,
     "host.swap_in_bytes_per_s": 0, "host.major_faults_per_s": 0, "host.memory_stall_frac": 0,
     "host.rss_growth_bytes_per_s": 0,
