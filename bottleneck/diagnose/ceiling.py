@@ -23,7 +23,7 @@ RESOURCE: Mapping[str, str] = {
     "sync": "sync",
     "communication": "collectives",
 }
-# What only one rule speaks of.
+# What only one rule speaks of, and no phase shows.
 _OF_RULE: Mapping[str, str] = {"anomaly_detection": "anomaly"}
 _IT: Mapping[str, str] = {
     "input": "Without making and waiting for batches",
@@ -81,9 +81,8 @@ def cost_of(measurements: Measurements, rule: BottleneckRule, raw: float | None)
         return None
     wait = measurements.number("input.wait_frac") or 0.0
     beside = _beside(measurements, resource, raw)
-    if basis == "ceiling" and _says_nothing(
-        found.interval, wait if resource == "input" else _less(raw, beside)
-    ):
+    seen = wait if resource == "input" else _less(raw, beside)
+    if basis == "ceiling" and rule.id not in _OF_RULE and _says_nothing(found.interval, seen):
         return None
     part = 1.0
     if resource == "input" and not rule.generic and raw is not None and wait > 0:

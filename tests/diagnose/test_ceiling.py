@@ -101,3 +101,10 @@ def test_of_shares_that_are_alike_the_measured_one_comes_first(waiting: float, f
     findings = judge(found, [RULES["cpu_preprocessing"], RULES["logging"]])
     assert [one.state for one in findings] == ["fires", "fires"]
     assert findings[0].rule == first
+
+
+def test_what_no_phase_shows_rests_on_its_experiment_however_wide() -> None:
+    one = finding("anomaly_detection", 0.6, (0.3, 0.8), "anomaly", host__anomaly=1)
+    assert (one.state, one.share, one.share_basis) == ("fires", 0.6, "ceiling")
+    assert one.share_interval == (0.3, 0.8)
+    assert "Without anomaly detection a step took 40 ms instead of 100 ms" in one.text
