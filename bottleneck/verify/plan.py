@@ -16,7 +16,8 @@ PRECISE = 0.05  # the step without a resource is to be known within 5 %: the fig
 _INTERVAL = 0.08
 _POINT = 0.01  # of the step: the same from a five-fold gain on, and nobody asks beyond that
 _HARDLY = 0.01  # what takes less than 1 % of the thread's time is no suspect
-_OFTEN_HALF = 0.5  # of a step goes into anomaly detection: 0.51 to 0.73 of three transformers (gauntlet, nan_search)
+# Of a step goes into anomaly detection: 0.51 to 0.73 of three transformers (gauntlet, nan_search).
+_OFTEN_HALF = 0.5
 _HIDDEN = (
     4  # times what the loop spends on it: of 60 experiments of the gauntlet 3.6 was the most without workers
 )
