@@ -89,15 +89,20 @@ def digest(run: Path, keep_trace: bool, device_of: DeviceOf) -> tuple[Failure, .
             if path.stat().st_size > _MAX_TRACE:
                 raise ValueError(f"larger than {_MAX_TRACE >> 20} MiB")
             target = path.with_name(path.name.replace("trace-", "operators-"))
-            trace = read_json_trace(path)
-            write_json(target, summary(trace))
-            device = device_of(path) if has_device_work(trace) else None
+            device = device_of(path) if _summarise(path, target) else None
             if device is not None:
                 write_json(path.with_name(path.name.replace("trace-", "device-")), device)
             _compress(path, keep_trace)
         except Exception as error:
             failures.append(Failure(collector="deep", reason=f"{path.name}: {type(error).__name__}: {error}"))
     return tuple(failures)
+
+
+def _summarise(path: Path, target: Path) -> bool:
+    """Write the operators of a trace to ``target``; return whether a GPU was at work in it."""
+    trace = read_json_trace(path)
+    write_json(target, summary(trace))
+    return has_device_work(trace)
 
 
 def read_json_trace(path: Path) -> Any:

@@ -19,6 +19,7 @@ RESOURCE = {
     "dataloader": "input", "cpu_preprocessing": "input", "storage": "input", "logging": "logging",
     "checkpoint": "checkpoint", "evaluation": "evaluation", "gc": "gc",
     "h2d_transfer": "transfer", "sync": "sync", "communication": "collectives", "straggler": "collectives",
+    "host_overhead": "anomaly",
 }  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def test_a_loop_that_makes_its_batches_itself_has_no_input_to_take_away() -> Non
 
 
 def test_anomaly_detection_is_asked_about_though_no_phase_shows_it() -> None:
-    assert [name for name, _ in suspects(replace(PACE, anomaly=True))] == ["input", "anomaly", "logging"]
+    assert [name for name, _ in suspects(replace(PACE, anomaly=True))] == ["anomaly", "input", "logging"]
 
 
 def test_on_several_ranks_only_what_can_go_away_on_all_alike() -> None:
