@@ -13,7 +13,9 @@ from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from . import constants
 from .arguments import describe
+from .constants import Constants
 from .formulas import flop_formulas, traffic
 from .recorder import now
 from .sources import line
@@ -75,13 +77,18 @@ class Row:
         out: Elements it returned, all steps together.
         arguments: What the first call was given (``arguments.describe``), None where that can't be told.
         source: "file:line" that made the first call (``sources.line``); autograd's calls have none.
+        number: Its place among the rows.
+        same_ns: Time of calls that made what they had made in the step before (``constants``), all steps together.
     """
 
-    __slots__ = ("arguments", "bytes", "calls", "flops", "ns", "out", "source", "unique")
+    __slots__ = (
+        "arguments", "bytes", "calls", "flops", "ns", "number", "out", "same_ns", "source", "unique",
+    )  # fmt: skip
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, number: int) -> None:
         """Start at nothing, with room for ``steps`` steps."""
-        self.calls = self.flops = self.bytes = self.unique = self.out = 0
+        self.number = number
+        self.calls = self.flops = self.bytes = self.unique = self.out = self.same_ns = 0
         self.ns = [0] * steps
         self.arguments: dict[str, Any] | None = None
         self.source = ""
@@ -113,6 +120,7 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]
         self.floor_ns = 0
         self.problem = ""
         self.useless = Useless(torch)
+        self.constants = Constants(torch, weights)
         self._about: dict[Any, tuple[str, list[int], Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -132,6 +140,7 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]
     def begin_step(self) -> None:
         """Count from here on, as the next step."""
         self.storages.clear()
+        self.constants.begin_step()
         self.step, self.calls = len(self.unique_bytes), 0
 
     def end_step(self) -> None:
@@ -174,6 +183,7 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]
             "arguments": self._arguments(),
             "sources": {str(n): row.source for n, row in enumerate(self.rows.values()) if row.source},
             "useless": self.useless.found(),
+            "constant": constants.found(self.rows.values(), len(self.unique_bytes)),
             "modules": modules,
             "threads": self.torch.get_num_threads(),
             "tf32": bool(self.torch.backends.cuda.matmul.allow_tf32),
@@ -211,6 +221,7 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]
             self.useless.look(name, args)
         if not row.calls:
             self._describe(row, phase, func, args, kwargs)
+        self.constants.look(row, phase, taken, given, changed, returned)
         row.calls += 1
         row.ns[self.step] += taken
         row.bytes += moved
@@ -240,7 +251,7 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]
         if row is None:
             if len(self.rows) >= _MAX_ROWS:
                 key = (phase, "others", "", kind, device, "")
-            row = self.rows.setdefault(key, Row(self.steps))
+            row = self.rows.setdefault(key, Row(self.steps, len(self.rows)))
         return row
 
     def _tensors(self, value: Any) -> list[Any]:

@@ -239,6 +239,7 @@ CATALOGUE: Mapping[str, MeasurementSpec] = {
 LABELS: Mapping[str, str] = {
     "device.repeated": "How many operators a pass a loop in the model issues, and for which line",
     "device.unused_line": "The line of the script that most gradients without use are made for",
+    "device.constant_place": "Where most of what never changes is computed: module and line",
     "device.largest": "The operators that limit the device most, with their share",
     "input.hotspot": "Where making a batch spends most time: transform, function or line",
     "input.hotspot_cost": "What that costs, in words",

@@ -38,6 +38,7 @@ class Counted:
         modules: Rows of (name, class, parameters, calls).
         useless: Counts of what no result depends on; None where an older version recorded the run.
         unused: What gets gradients in vain (``agent/unused.py``).
+        compared: Counted steps were compared with each other (``agent/constants.py``).
     """
 
     operators: tuple[Operator, ...]
@@ -51,6 +52,7 @@ class Counted:
     modules: tuple[tuple[str, str, float, float], ...]
     useless: Mapping[str, int] | None
     unused: Any
+    compared: bool
 
     @property
     def classes(self) -> dict[str, str]:
@@ -83,6 +85,7 @@ def read_counted(record: RunRecord, timeline: Timeline) -> Counted | None:
         modules=tuple(_module_rows(_list(counted.get("modules")))),
         useless=useless.read(counted.get("useless")),
         unused=told.get("unused"),
+        compared=isinstance(counted.get("constant"), Mapping),
     )
 
 

@@ -89,6 +89,11 @@ OF_DEVICE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
             "frac",
             "Share of the mean step in gradients that reach nothing an optimizer updates",
         ),
+        (
+            "device.constant_frac",
+            "frac",
+            "Share of the mean step in operators of the model and the loop that make what they made in the step before",
+        ),
         ("device.unused_grads", "count", "Numbers in the parameters that get gradients but no update"),
         (
             "device.repeated_frac",

@@ -64,6 +64,7 @@ class Operator:
         out: Elements returned by products.
         again: It was called before, in forward, and its result thrown away (activation checkpointing).
         unused: It makes gradients that reach nothing an optimizer updates.
+        constant: Part of its time that goes into results which are the same in every step.
         source: "file:line" of the script that calls it, or in backward called what it is the gradient of; "" where
             that is not known, or not one line.
     """
@@ -82,6 +83,7 @@ class Operator:
     out: float
     again: bool = False
     unused: bool = False
+    constant: float = 0.0
     source: str = ""
 
 
@@ -91,9 +93,12 @@ def read_operators(counted: Mapping[str, Any]) -> tuple[Operator, ...]:
     if not steps or steps < 1 or not isinstance(rows, list):
         return ()
     floor = (_number(counted.get("floor_ns")) or 0.0) / 1e9
-    told = counted.get("sources")
-    sources = told if isinstance(told, Mapping) else {}
-    found = (_operator(row, steps, floor, sources.get(str(n))) for n, row in enumerate(rows))
+    sources, constant = (
+        told if isinstance(told, Mapping) else {} for told in map(counted.get, ("sources", "constant"))
+    )
+    found = (
+        _operator(row, steps, floor, sources.get(str(n)), constant.get(str(n))) for n, row in enumerate(rows)
+    )
     return _with_sources_in_backward([one for one in found if one is not None])
 
 
@@ -109,7 +114,7 @@ def _with_sources_in_backward(operators: Sequence[Operator]) -> tuple[Operator, 
     )
 
 
-def _operator(row: Any, steps: float, floor: float, source: Any) -> Operator | None:
+def _operator(row: Any, steps: float, floor: float, source: Any, constant: Any) -> Operator | None:
     """Return one row as an operator, None where it is none."""
     if not isinstance(row, list) or len(row) != _COLUMNS:
         return None
@@ -134,6 +139,7 @@ def _operator(row: Any, steps: float, floor: float, source: Any) -> Operator | N
         out=out,
         again=texts[0] == AGAIN,
         unused=texts[0] == UNUSED,
+        constant=min(1.0, _number(constant) or 0.0),
         source=PurePath(source).name if isinstance(source, str) else "",
     )
 

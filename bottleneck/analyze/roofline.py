@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..model.record import RunRecord
-from . import repetition, unused, useless
+from . import constants, repetition, unused, useless
 from .counted import MODEL, Counted, read_counted
 from .operators import (
     Limit,
@@ -22,7 +22,7 @@ from .values import Values
 
 _SHARES = (
     *("maths_frac", "bandwidth_frac", "loop_frac", "overhead_frac", "unplaced_frac"),
-    *("avoidable_frac", "attention_frac", "again_frac", "unused_grad_frac"),
+    *("avoidable_frac", "attention_frac", "again_frac", "unused_grad_frac", "constant_frac"),
     *("padded_frac", "ignored_frac", "padding_frac", "scores_frac", "repeated_frac"),
 )
 _AREA = ("placed", *_SHARES, "mfu_frac", "flops_per_step", "recurrent_frac")
@@ -98,6 +98,7 @@ def _place(counted: Counted, timeline: Timeline, values: Values) -> bool:
     values.give("device.again_frac", sum(o.seconds * part for o, part in scaled if o.again))
     useless.analyse(counted.useless, scaled, values)
     unused.analyse(counted.unused, scaled, values)
+    constants.analyse(counted.compared, scaled, values)
     values.give("device.overhead_frac", overhead * scale)
     repetition.analyse(model, counted.classes, counted.own, counted.tf32, values)
     values.give("device.unplaced_frac", max(0.0, share - (placed - work["unplaced"] + overhead) * scale))
