@@ -17,6 +17,7 @@ from . import constants
 from .arguments import describe
 from .constants import Constants
 from .formulas import flop_formulas, traffic
+from .passes import Passes
 from .recorder import now
 from .sources import line
 from .useless import Useless
@@ -28,7 +29,7 @@ _PROBES = 60
 _TOLD = (200, 100)  # rows whose arguments are told: those of most time, and those of most bytes
 _NOT_AGAIN = ("input", "optimizer")  # phases of which no call is made again: updates are told by their shapes
 # Phases whose stack says no more than where backward was called.
-_BY_AUTOGRAD = ("backward", "again", "unused")
+_BY_AUTOGRAD = ("backward", "again", "unused", "retained")
 
 Key = tuple[str, str, str, str, str, str]
 
@@ -97,10 +98,18 @@ class Row:
 class Counting(TorchDispatchMode):  # type: ignore[misc]
     """The mode. It calls every operator exactly as it was called and gives back what that returned."""
 
-    def __init__(self, torch: Any, place: Any, steps: int, weights: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        torch: Any,
+        place: Any,
+        steps: int,
+        weights: frozenset[int] = frozenset(),
+        passes: Passes | None = None,
+    ) -> None:
         """Ask ``place`` (see ``modules.Place``) for phase and module; keep times of ``steps`` steps.
 
-        ``weights`` tells the memory of parameters (``arguments.weight_storages``).
+        ``weights`` tells the memory of parameters (``arguments.weight_storages``); ``passes`` is told what is used
+        outside backward.
         """
         super().__init__()
         self.torch = torch
@@ -121,6 +130,7 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]
         self.problem = ""
         self.useless = Useless(torch)
         self.constants = Constants(torch, weights)
+        self.passes = passes or Passes(torch, lambda: False)
         self._about: dict[Any, tuple[str, list[int], Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -141,6 +151,7 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]
         """Count from here on, as the next step."""
         self.storages.clear()
         self.constants.begin_step()
+        self.passes.forget()
         self.step, self.calls = len(self.unique_bytes), 0
 
     def end_step(self) -> None:
@@ -217,8 +228,10 @@ class Counting(TorchDispatchMode):  # type: ignore[misc]
         moved, storages = traffic(name, given, changed, returned)
         phase, module = self.place.here()
         row = self._row(phase, name, given, returned, module)
-        if phase not in ("backward", "unused"):
+        if phase not in ("backward", "unused", "retained"):
             self.useless.look(name, args)
+        if phase in ("other", "optimizer"):
+            self.passes.use(given)
         if not row.calls:
             self._describe(row, phase, func, args, kwargs)
         self.constants.look(row, phase, taken, given, changed, returned)

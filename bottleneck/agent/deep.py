@@ -19,6 +19,7 @@ from .arguments import weight_storages
 from .counting import Counting
 from .modules import Place
 from .orders import Order, Orders
+from .passes import Passes
 from .recorder import Recorder, now
 from .tracing import Tracing
 from .unused import Unused
@@ -116,8 +117,9 @@ class Deep:
         neighbours, whatever else the machine does in these seconds.
         """
         self.unused = Unused(self.torch, list(self.optimizers.numbers))
-        place = Place(self.torch, self._in_optimizer, _making_batch, self.unused.is_useful)
-        counting = self.counting = Counting(self.torch, place, _COUNTED, self._weights())
+        passes = Passes(self.torch, _gathers_gradients)
+        place = Place(self.torch, self._in_optimizer, _making_batch, self.unused.is_useful, passes.is_again)
+        counting = self.counting = Counting(self.torch, place, _COUNTED, self._weights(), passes)
         unit = range(min(max(1, self.optimizers.count), _MOST_OPTIMIZERS))
         self._switch_on()
         for _ in unit:
@@ -176,8 +178,8 @@ class Deep:
         self._switch_off()
         counting, self.counting = self.counting, None
         counting.waited.close()
-        if counting.problem:
-            self._problem(counting.problem)
+        for problem in filter(None, (counting.problem, counting.passes.problem)):
+            self._problem(problem)
         self._found["counted"] = counting.found()
         self._found["unused"] = self._unused()
 
@@ -259,6 +261,11 @@ class Deep:
 def _making_batch() -> bool:
     """Return whether this thread is making a batch."""
     return bool(model_calls.STATE.making_batch)
+
+
+def _gathers_gradients() -> bool:
+    """Return whether this thread runs a backward pass that adds to the parameters' gradients."""
+    return bool(model_calls.STATE.gathers)
 
 
 def _is_compiled() -> bool:

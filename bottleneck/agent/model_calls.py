@@ -18,10 +18,11 @@ from .roots import Roots
 
 
 class _State(threading.local):
-    """Per thread: inside a module call of ours, inside the making of a batch."""
+    """Per thread: inside a module call of ours, the making of a batch, a pass that adds to gradients."""
 
     inside = False
     making_batch = False
+    gathers = False
 
 
 STATE = _State()
@@ -100,6 +101,7 @@ def run_backward(t_outputs: Any, *args: Any, **kwargs: Any) -> Any:
     except Exception as error:
         _recorder.failed("operators", error)
     raised = kinds.RAISED
+    STATE.gathers = kwargs.get("accumulate_grad") is True
     start = now()
     try:
         result = _original_backward(t_outputs, *args, **kwargs)

@@ -22,12 +22,15 @@ class Place:
         in_optimizer: Callable[[], bool],
         in_batch: Callable[[], bool],
         is_useful: Callable[[Any], bool] = lambda node: True,
+        is_retained: Callable[[Any], bool] = lambda node: False,
     ) -> None:
         """Ask ``in_optimizer`` and ``in_batch`` whether an update or the making of a batch is under way.
 
-        ``is_useful`` tells of a node of backward whether anything comes of its gradient.
+        ``is_useful`` tells of a node of backward whether anything comes of its gradient, ``is_retained`` whether an
+        earlier pass had been through it.
         """
         self.is_useful = is_useful
+        self.is_retained = is_retained
         self.in_optimizer = in_optimizer
         self.in_batch = in_batch
         self.stack: list[str] = []
@@ -63,21 +66,26 @@ class Place:
     def here(self) -> tuple[str, str]:
         """Return phase and module ("" for none).
 
-        Phases are "forward", "backward", "optimizer", "input", "other", and two kinds of backward: "again" is what
-        modules do meanwhile (activation checkpointing calls them a second time), "unused" are gradients of which
-        nothing comes.
+        Phases are "forward", "backward", "optimizer", "input", "other", and three kinds of backward: "again" is
+        what modules do meanwhile (activation checkpointing calls them a second time), "unused" are gradients of which
+        nothing comes, "retained" is what one pass for all losses would do once.
         """
         if self.in_batch():
             return "input", ""
         node = self._node()
         if node is not None and not self.again:
-            phase = "backward" if self.is_useful(node) else "unused"
-            return phase, self.sequences.get(node._sequence_nr(), "")
+            return self._of_backward(node), self.sequences.get(node._sequence_nr(), "")
         if not self.stack:  # a closure runs forward and backward within the optimizer's step: they come first
             return ("optimizer" if self.in_optimizer() else "other"), ""
         if len(self.sequences) < _MAX_SEQUENCES:
             self.sequences[self._sequence() - 1] = self.stack[-1]
         return "again" if self.again else "forward", self.stack[-1]
+
+    def _of_backward(self, node: Any) -> str:
+        """Return the phase while ``node`` runs."""
+        if self.is_retained(node):
+            return "retained"
+        return "backward" if self.is_useful(node) else "unused"
 
     def _learn(self, module: Any) -> str:
         """Return the name of a module that is new: an outermost one brings the names of all below it."""

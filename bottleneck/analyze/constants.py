@@ -1,4 +1,4 @@
-"""The share of a step that computes what it computed in the step before (told by ``agent/constants.py``)."""
+"""The share of a step that repeats: results of the step before (``agent/constants``), passes (``agent/passes``)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .values import Values
 
 
 def analyse(compared: bool, scaled: Scaled, values: Values) -> None:
-    """Give what of the step goes into results that never change, and where most of that is computed.
+    """Give what of the step goes into results that never change, where most of that is, and into backward once more.
 
     Args:
         compared: Counted steps were compared with each other.
@@ -19,7 +19,9 @@ def analyse(compared: bool, scaled: Scaled, values: Values) -> None:
     """
     if not compared:
         values.lack("device.constant_frac", "the run was recorded by a version that did not compare steps")
+        values.lack("device.retained_frac", "the run was recorded by a version that did not follow passes")
         return
+    values.give("device.retained_frac", sum(o.seconds * part for o, part in scaled if o.retained))
     modules: dict[str, float] = defaultdict(float)
     lines: dict[str, float] = defaultdict(float)
     for operator, part in scaled:

@@ -83,6 +83,11 @@ OF_DEVICE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
             "frac",
             "Share of the mean step in operators that forward did before (activation checkpointing)",
         ),
+        (
+            "device.retained_frac",
+            "frac",
+            "Share of the mean step in parts of backward that an earlier pass of the step had been through",
+        ),
         ("device.recurrent_frac", "frac", "Part of a step's operators that GRU, LSTM and RNN layers issue"),
         (
             "device.unused_grad_frac",

@@ -12,8 +12,9 @@ from ..model.row_time import of_a_step
 
 Limit = Literal["maths", "bandwidth", "overhead", "unplaced"]
 _COLUMNS = 12
-# Kinds of backward (agent/modules.py): what forward did before, and gradients of which nothing comes.
-AGAIN, UNUSED = "again", "unused"
+# Kinds of backward (agent/modules.py): what forward did before, gradients of which nothing comes, and what one pass for
+# all losses would do once.
+AGAIN, UNUSED, RETAINED = "again", "unused", "retained"
 _MOST = 1e30
 
 # An operator at less than a tenth of both roofs is limited by neither: an algorithm without vector units, irregular
@@ -64,6 +65,7 @@ class Operator:
         out: Elements returned by products.
         again: It was called before, in forward, and its result thrown away (activation checkpointing).
         unused: It makes gradients that reach nothing an optimizer updates.
+        retained: An earlier pass of the same step had been through its part of the graph.
         constant: Part of its time that goes into results which are the same in every step.
         source: "file:line" of the script that calls it, or in backward called what it is the gradient of; "" where
             that is not known, or not one line.
@@ -83,6 +85,7 @@ class Operator:
     out: float
     again: bool = False
     unused: bool = False
+    retained: bool = False
     constant: float = 0.0
     source: str = ""
 
@@ -120,7 +123,7 @@ def _operator(row: Any, steps: float, floor: float, source: Any, constant: Any) 
         return None
     texts, calls, taken, numbers = row[:6], _number(row[6]), row[7], [_number(v) for v in row[8:]]
     times = [_number(v) for v in taken] if isinstance(taken, list) and taken else [None]
-    if calls is None or None in numbers or None in times or not all(isinstance(t, str) for t in texts):
+    if not calls or None in numbers or None in times or not all(isinstance(t, str) for t in texts):
         return None
     flops, size, unique, out = (float(n or 0.0) / steps for n in numbers)
     seconds = of_a_step([float(t or 0.0) for t in times]) / 1e9 - floor * calls / steps
@@ -139,6 +142,7 @@ def _operator(row: Any, steps: float, floor: float, source: Any, constant: Any) 
         out=out,
         again=texts[0] == AGAIN,
         unused=texts[0] == UNUSED,
+        retained=texts[0] == RETAINED,
         constant=min(1.0, _number(constant) or 0.0),
         source=PurePath(source).name if isinstance(source, str) else "",
     )
@@ -167,7 +171,7 @@ def _is_row(row: Any) -> bool:
 
 def phase_of(told: str) -> str:
     """Return the phase of a step that a phase told by the agent is a part of."""
-    return "backward" if told in (AGAIN, UNUSED) else told
+    return "backward" if told in (AGAIN, UNUSED, RETAINED) else told
 
 
 def _number(value: Any) -> float | None:

@@ -22,7 +22,7 @@ from .values import Values
 
 _SHARES = (
     *("maths_frac", "bandwidth_frac", "loop_frac", "overhead_frac", "unplaced_frac"),
-    *("avoidable_frac", "attention_frac", "again_frac", "unused_grad_frac", "constant_frac"),
+    *("avoidable_frac", "attention_frac", "again_frac", "unused_grad_frac", "constant_frac", "retained_frac"),
     *("padded_frac", "ignored_frac", "padding_frac", "scores_frac", "repeated_frac"),
 )
 _AREA = ("placed", *_SHARES, "mfu_frac", "flops_per_step", "recurrent_frac")

@@ -120,6 +120,7 @@ def test_no_operator_takes_less_than_nothing() -> None:
     [
         row()[:-1],
         row(calls=-1),
+        row(calls=0),
         row(ns=[]),
         row(ns=["x"]),
         row(ns=3),
