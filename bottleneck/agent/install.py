@@ -14,6 +14,7 @@ from . import (
     by_hand,
     collectives,
     data_parallel,
+    device_marks,
     dynamo,
     facts,
     groups,
@@ -55,6 +56,7 @@ def install(torch: Any, config: dict[str, Any], watch: Watch) -> None:
     attempt("model", lambda: _install_model(torch, hooks, recorder, watch), recorder)
     attempt("stalls", lambda: stalls.install(torch, hooks, recorder, watch), recorder)
     attempt("transfers", lambda: transfers.install(torch, hooks, recorder), recorder)
+    attempt("device marks", lambda: _install_device_marks(torch, hooks, recorder), recorder)
     attempt("collectives", lambda: _install_collectives(torch, hooks, recorder), recorder)
     attempt("processes", lambda: follow_processes(recorder), recorder)
     attempt("stacks", lambda: _allow_stacks(config["command_pid"]), recorder)
@@ -177,6 +179,15 @@ def _install_backward(torch: Any, hooks: Hooks, recorder: Recorder) -> None:
     """Install the hook on the autograd engine, and what counts operators in front of it."""
     before = operators_.Operators(torch, recorder).before_backward
     model_calls.install_backward(torch, hooks, recorder, before)
+
+
+def _install_device_marks(torch: Any, hooks: Hooks, recorder: Recorder) -> None:
+    """Have a GPU tell when it got to the end of each phase, from the moment the script uses one."""
+    marks = device_marks.DeviceMarks(torch, recorder)
+    recorder.at_flush.append(marks.look)
+    hooks.on_undo(marks.leave)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=marks.leave)
 
 
 def _install_collectives(torch: Any, hooks: Hooks, recorder: Recorder) -> None:

@@ -26,6 +26,7 @@ DDP_TIMING = 23
 LOSS = 24
 METRIC = 25
 SAMPLE = 26
+DEVICE = 27
 
 TRAINING = 1
 GRAD = 2
@@ -37,6 +38,7 @@ NON_BLOCKING = 64
 UNCLOCKED = 128
 WAIT = 128
 UNREAD = 128
+APART = 128
 
 # start_ns, end_ns, kind, flags, thread, name, a, b: 40 bytes, little-endian, no padding.
 SPAN = "<qqBBHIqq"

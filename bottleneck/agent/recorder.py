@@ -45,6 +45,7 @@ class Recorder:
         self.header = header
         self.names: dict[str, int] = {"": 0}
         self.at_flush: list[Callable[[], None]] = []
+        self.followed: dict[int, Callable[[int, int], None]] = {}  # called with kind and end, after the span
         self._fresh()
 
     def failed(self, hook: str, error: Exception) -> bool:
@@ -87,6 +88,8 @@ class Recorder:
             held += (start, end, kind, flags, thread, name, a, b)
             if end > self.due or len(held) >= _MOST:
                 self.flush()
+            if kind in self.followed:
+                self.followed[kind](kind, end)
         except Exception as error:
             self._recover(error)
 

@@ -25,6 +25,17 @@ OF_DEVICE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ("device.power_w", "count", "GPU power, mean, watts"),
         ("device.throttled_frac", "frac", "Share of samples in which the GPU's clock was held back"),
     ),
+    "device_marks": (
+        ("device.forward_s", "s", "Device time of forward in an update, gaps included, by events"),
+        ("device.backward_s", "s", "Device time of backward in an update, gaps included, by events"),
+        (
+            "device.optimizer_s",
+            "s",
+            "Device time from the end of backward to that of the optimizer's step, by events",
+        ),
+        ("device.update_s", "s", "Device time from one update to the next, by events"),
+        ("device.lag_s", "s", "How long after the host the device comes to the end of an update, at least"),
+    ),
     "window": (("device.traced", "bool", "A profiler saw what the GPU did"),),
     "device_time": (
         ("device.busy_frac", "frac", "Share of the steps in which the device ran a kernel or a copy"),

@@ -11,6 +11,7 @@ from ..model.record import ProcessRecord, RunRecord
 from . import (
     account,
     ceilings,
+    device_marks,
     host,
     hot_code,
     input_pipeline,
@@ -76,6 +77,7 @@ def analyse(record: RunRecord) -> Analysed:
         _run_all(record, timelines[0], makers, library_paths, values)
         roofline.analyse(whole, timelines[0], values)
         window.analyse(whole.deep.get(timelines[0].trainer.process.pid, {}).get("device"), values)
+        device_marks.analyse(timelines[0], values)
         replayed.analyse(whole, timelines[0], values)
         if survey is not None:
             compare_ranks(survey, values)

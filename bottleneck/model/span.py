@@ -40,6 +40,9 @@ class Kind(IntEnum):
     LOSS = 24  # a backward pass in a trial; a = bits of the loss as a 64-bit float, b = optimizer steps before it
     METRIC = 25  # a number the script logged; a = its bits as a 64-bit float, b = the step it gave or -1
     SAMPLE = 26  # the sampler drew the indices of a batch, and took long; b = loader id
+    # The device passed the end of a phase (its kind is in the flags); a = host ns when that was put into the queue,
+    # b = ns of the device's own clock since the first
+    DEVICE = 27
 
 
 class Flag:
@@ -54,6 +57,7 @@ class Flag:
     NON_BLOCKING = 64  # TRANSFER: asked for non_blocking; COLLECTIVE: returned before it was done
     UNCLOCKED = 128  # BATCH: its CPU time was not read
     WAIT = 128  # COLLECTIVE: a wait for one that was launched earlier, a = ns ago
+    APART = 128  # DEVICE: phases before it were not marked
     UNREAD = 128  # METRIC: it lay on a device, where reading it would have made the host wait
 
 
