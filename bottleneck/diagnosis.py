@@ -79,12 +79,12 @@ def _with_ranks(verdict: Verdict, record: RunRecord, analysed: Analysed) -> Verd
     notes = trace_notes.sentences(record, analysed.measurements, first)
     who = analysed.measurements.labels.get("straggler.who", "")
     if survey is None or survey.described is None or verdict.state == "insufficient":
-        return replace(verdict, reasons=(*notes, *verdict.reasons, *_cut_short(record), *found))
+        return replace(verdict, reasons=(*notes, *_cut_short(record), *verdict.reasons, *found))
     described = f"All times are those of {who}, the latest: the other ranks wait for it."
     headline = verdict.headline
     if verdict.family != "communication":
         headline = f"The ranks wait for {who}. There: {headline[:1].lower()}{headline[1:]}"
-    reasons = (*verdict.reasons, described, *_cut_short(record), *found)
+    reasons = (*_cut_short(record), *verdict.reasons, described, *found)
     return replace(verdict, headline=headline, reasons=reasons)
 
 
