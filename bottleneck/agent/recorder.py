@@ -93,6 +93,28 @@ class Recorder:
         except Exception as error:
             self._recover(error)
 
+    def hold(self, kind: int, start: int, end: int, a: int = 0) -> None:
+        """Hold a span until the next one is recorded: nothing is written, so nothing can be imported. Never raises.
+
+        For what the interpreter calls anywhere, as after a collection: in the middle of an import, another one (of a
+        codec, to open a file) breaks that of the script (cpython issue 106176).
+        """
+        try:
+            thread = self.threads.get(get_ident())
+            if len(self.held) < _MOST:
+                self.held += (
+                    start,
+                    end,
+                    kind,
+                    0,
+                    self._number_thread() if thread is None else thread,
+                    0,
+                    a,
+                    0,
+                )
+        except Exception as error:
+            self._recover(error)
+
     def name(self, text: str) -> int:
         """Return the number of ``text`` in this record, adding it where it is new."""
         number = self.names.get(text)

@@ -167,7 +167,7 @@ def _listen_to_gc(hooks: Hooks, recorder: Recorder) -> None:
             elif started[0]:
                 end = now()
                 if end - started[0] >= _GC_NS:
-                    recorder.span(kinds.GC, started[0], end, 0, 0, info.get("generation", 0))
+                    recorder.hold(kinds.GC, started[0], end, info.get("generation", 0))
                 started[0] = 0
         except BaseException as error:  # Ctrl-C: the interpreter would print it and go on
             late.keep(error)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
 from pathlib import Path
 
 import pytest
+from trainbottleneck.agent import kinds, stalls
+from trainbottleneck.agent.hooks import Hooks
+from trainbottleneck.agent.recorder import Recorder
 from trainbottleneck.cli import main
 from trainbottleneck.model.span import Kind
 from trainbottleneck.store import load
@@ -115,3 +119,29 @@ def test_e5_a_long_run_stays_within_its_bounds_on_disk_and_in_memory(tmp_path: P
     kept = int((record_read.spans.kind == Kind.OPTIMIZER).sum())
     assert kept + int(gaps.a.sum()) == pytest.approx(200_001, abs=1024), "what was dropped is counted"
     assert len(record_read.spans.names) <= 10_000
+
+
+def test_a_collection_in_the_middle_of_an_import_writes_and_imports_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cpython issue 106176: an import within an import lock's own lines breaks the outer one with a KeyError."""
+    hooks, flushed = Hooks(), []
+    recorder = Recorder(str(tmp_path), hooks, dict)
+    recorder.at_flush.append(lambda: flushed.append(True))
+    monkeypatch.setattr(stalls, "_GC_NS", 0)
+    stalls._listen_to_gc(hooks, recorder)
+    try:
+        recorder.due = 0  # long ago: the next span writes everything
+        gc.collect()
+        assert recorder.held and not flushed and not list(tmp_path.iterdir())
+        recorder.span(kinds.PAUSE, 1, 2)
+        assert flushed and recorder.spans >= 2
+    finally:
+        hooks.undo()
+
+
+def test_what_is_held_is_bounded(tmp_path: Path) -> None:
+    recorder = Recorder(str(tmp_path), Hooks(), dict)
+    for _ in range(5_000):
+        recorder.hold(kinds.GC, 1, 2)
+    assert len(recorder.held) <= 8 * 1024
