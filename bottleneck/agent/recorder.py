@@ -97,7 +97,8 @@ class Recorder:
         """Hold a span until the next one is recorded: nothing is written, so nothing can be imported. Never raises.
 
         For what the interpreter calls anywhere, as after a collection: in the middle of an import, another one (of a
-        codec, to open a file) breaks that of the script (cpython issue 106176).
+        codec, to open a file) breaks that of the script (cpython issue 106176). Where nothing else is recorded
+        meanwhile, a thousand are kept and later ones lost.
         """
         try:
             thread = self.threads.get(get_ident())

@@ -17,7 +17,7 @@ from .values import Values
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_LEAST = 20  # marks in timed steps
+_LEAST = 20  # marks in timed steps: some seven updates, fewer give no median worth printing
 _DRIFT = 1e-4  # of two clocks: crystals are good for a hundredth of that; what grows faster is lag
 _PHASES = {Kind.FORWARD: "forward", Kind.BACKWARD: "backward", Kind.OPTIMIZER: "optimizer"}
 _NAMES = (*(f"device.{name}_s" for name in _PHASES.values()), "device.update_s", "device.lag_s")
