@@ -3,7 +3,8 @@
 A measured time is a sample. A defect has to show twice on a quiet machine, so that chance is squared. While other
 programs, or other machines of the same host, have the cores, a failure says nothing of the code and does not count:
 a test that only fails then is skipped as not judged. What was repeated, and how busy others were, is told at the end
-of the run: a test that needs it often is to be mended.
+of the run: a test that needs it often is to be mended. Where such a test compares what no time can change, it does so
+within ``exactly()``, and the first failure counts.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,19 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 told: list[str] = []
 _repeated_s = [0.0]
 _shared: list[float] = []  # how busy others were during each set-up that tests share
+
+
+class Inexact(AssertionError):
+    """What no disturbance explains is not as it has to be."""
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """Within, what is asserted does not depend on time: a failure counts at once, however busy others are."""
+    try:
+        yield
+    except AssertionError as error:
+        raise Inexact(str(error)) from error
 
 
 def _of_all() -> tuple[float, float]:
@@ -80,6 +95,16 @@ def pytest_fixture_setup(
             _shared.append(next(others))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Mark the report of a failure that time does not explain."""
+    report = yield
+    report.inexact = call.excinfo is not None and call.excinfo.errisinstance(Inexact)
+    return report
+
+
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a test marked ``timing``, again where it failed; report the last attempt only."""
     if item.get_closest_marker("timing") is None:
@@ -101,7 +126,7 @@ def _judged(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.Test
         next(others)
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
         _repeated_s[0] += time.monotonic() - began if busy else 0.0
-        if not any(report.failed for report in reports):
+        if not any(report.failed for report in reports) or any(report.inexact for report in reports):
             return reports
         busy.append(max(next(others), *_shared, 0.0))
         if sum(one <= _BUSY for one in busy) >= _CONVICT:

@@ -115,3 +115,21 @@ def test_others_count_that_were_busy_while_the_shared_part_was_measured(tmp_path
 def test_a_run_spends_a_bounded_time_on_repeats_but_always_makes_sure_of_a_defect(tmp_path: Path) -> None:
     assert repeated(outcome(tmp_path, 0.3, repeats_s=-1.0)) == []
     assert repeated(outcome(tmp_path, 0.0, repeats_s=-1.0)) == ["test_bad_luck", "test_defect"]
+
+
+EXACT = """
+import pytest
+from repeating import exactly
+
+@pytest.mark.timing
+def test_counts():
+    found = 53
+    with exactly():
+        assert found == 54
+"""
+
+
+def test_what_no_time_changes_is_judged_however_busy_others_are(tmp_path: Path) -> None:
+    said = outcome(tmp_path, 0.9, tests=EXACT)
+    assert "1 failed" in said and "53 == 54" in said, said
+    assert repeated(said) == []

@@ -82,9 +82,10 @@ def lbfgs() -> None:
         def closure(batch: torch.Tensor = batch) -> torch.Tensor:
             optimizer.zero_grad()
             loss = (TRUTH.timed("forward", model, batch) ** 2).sum()
-            backward(loss)
+            loss.backward()
             return loss
 
+        TRUTH.count("micro_batches")  # however often the optimizer looks at it
         optimizer.step(closure)
         TRUTH.step()
 
