@@ -1,5 +1,6 @@
 """A small convolutional network; a worker reads, crops and mirrors its images meanwhile."""
 
+import random
 import time
 
 import torch
@@ -7,7 +8,7 @@ from clock import Clock, parser
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-IMAGES, SIDE, CROP, BATCH = 2048, 56, 32, 32
+IMAGES, SIDE, CROP, BATCH = 2048, 56, 32, 96
 
 
 class Images(Dataset):
@@ -20,18 +21,20 @@ class Images(Dataset):
     def __len__(self):
         return IMAGES
 
-    def __getitem__(self, index):
-        time.sleep(self.seconds)
-        image = self.images[index]
-        top, left = torch.randint(SIDE - CROP, (2,)).tolist()
+    def __getitems__(self, indices):
+        time.sleep(self.seconds * len(indices))
+        return [(self.cropped(self.images[index]), index % 10) for index in indices]
+
+    def cropped(self, image):
+        top, left = random.randrange(SIDE - CROP), random.randrange(SIDE - CROP)
         crop = image[:, top : top + CROP, left : left + CROP]
-        return (crop.flip(2) if torch.rand(()) < 0.5 else crop).clone(), index % 10
+        return crop.flip(2) if random.random() < 0.5 else crop
 
 
 def network():
     return nn.Sequential(
-        nn.Conv2d(3, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(),
-        nn.Conv2d(64, 128, 3, stride=2, padding=1), nn.BatchNorm2d(128), nn.ReLU(),
+        nn.Conv2d(3, 96, 3, padding=1), nn.BatchNorm2d(96), nn.ReLU(),
+        nn.Conv2d(96, 128, 3, stride=2, padding=1), nn.BatchNorm2d(128), nn.ReLU(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10),
     )  # fmt: skip
 
