@@ -187,7 +187,7 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ("model.recurrent", "count", "Recurrent modules, cells included"),
         ("model.attention", "count", "Attention modules"),
         ("model.modules", "count", "Modules in all"),
-        ("optimizer.tensors", "count", "Parameter tensors the optimizer updates"),
+        ("optimizer.tensors", "count", "Parameter tensors the optimizers update in a step"),
         ("optimizer.fused", "bool", "The optimizer runs fused"),
         ("optimizer.can_fuse", "bool", "All optimizers are of classes that PyTorch can run fused"),
         ("optimizer.foreach_off", "bool", "The optimizer was told not to use its multi-tensor path"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..model.span import Kind
 from .timeline import Timeline
+from .updates import find_updates
 from .values import Values
 
 _CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
@@ -18,9 +19,10 @@ _RECURRENT = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
 def analyse(timeline: Timeline, values: Values) -> None:
     """Give ``model.*``, ``optimizer.*``, ``device.is_*``, ``host.torch_threads`` and the dispatch estimate."""
     process = timeline.trainer.process
-    optimizers = [event.data for event in process.told("optimizer")]
-    _updated(optimizers or [event.data for event in process.told("by_hand")], values)
-    _optimizers(optimizers, values)
+    optimizers = {int(event.data.get("number", 0)): event.data for event in process.told("optimizer")}
+    updates = find_updates(timeline, optimizers)
+    _updated(updates.together if updates else [event.data for event in process.told("by_hand")], values)
+    _optimizers(list(optimizers.values()), updates.tensors if updates else 0.0, values)
     _modules([event.data for event in process.told("model")], values)
     for event in process.told("torch")[-1:]:
         values.give("host.torch_threads", event.data.get("threads"))
@@ -36,8 +38,8 @@ def analyse(timeline: Timeline, values: Values) -> None:
 _FUSED = frozenset(("SGD", "Adam", "AdamW", "Adagrad"))  # torch.optim's classes with a parameter `fused`
 
 
-def _updated(told: list[Mapping[str, Any]], values: Values) -> None:
-    """Give facts of what is updated, by all optimizers together or by hand."""
+def _updated(told: Sequence[Mapping[str, Any]], values: Values) -> None:
+    """Give facts of what is updated, by all optimizers of a step together or by hand."""
     if not told:
         return
     values.give("model.parameters", sum(int(o.get("parameters", 0)) for o in told))
@@ -48,13 +50,12 @@ def _updated(told: list[Mapping[str, Any]], values: Values) -> None:
     values.give("device.is_cpu", float(devices == {"cpu"}))
 
 
-def _optimizers(told: list[Mapping[str, Any]], values: Values) -> None:
-    """Give facts of all optimizers together."""
+def _optimizers(told: Sequence[Mapping[str, Any]], tensors: float, values: Values) -> None:
+    """Give facts of all optimizers, and of the ``tensors`` that they update in the mean step."""
     if not told:
         values.lack("optimizer", "no optimizer step was seen")
         return
-    tensors = sum(int(o.get("tensors", 0)) for o in told)
-    values.give("optimizer.tensors", tensors)
+    values.give("optimizer.tensors", tensors or None)
     values.give("optimizer.fused", float(all(bool(o.get("fused")) for o in told)))
     values.give("optimizer.can_fuse", float(all(o.get("name") in _FUSED for o in told)))
     values.give("optimizer.foreach_off", float(any(o.get("foreach") is False for o in told)))
