@@ -123,14 +123,21 @@ class Constants:
 
     def _is_known(self, place: Any, tensor: Any, changed: Any) -> bool:
         """Return whether an argument holds what it held in the step before."""
-        storage = storage_of(tensor)
-        if tensor.requires_grad or storage in self.weights or not self._is_plain(tensor):
+        if tensor.requires_grad or storage_of(tensor) in self.weights:
             return False
+        if not self._is_plain(tensor):
+            return self._is_untouched(place, tensor)
         same, _ = self._made_by(tensor)
         if same is not None:
             return same
         # Of what was just written into nobody knows what it held.
         return all(one is not tensor for one in changed) and self._is_alike(place, tensor, outside=True)
+
+    def _is_untouched(self, place: Any, tensor: Any) -> bool:
+        """Return whether a tensor that can't be read is the one of the step before, and nobody has written into it."""
+        before = self._before.get(place)
+        self._now[place] = (None, None, None, weakref.ref(tensor), _version(tensor))
+        return before is not None and before[3]() is tensor and before[4] == _version(tensor) >= 0
 
     def _is_alike(self, place: Any, tensor: Any, outside: bool = False) -> bool:
         """Return whether ``tensor`` holds what was at this place in the step before, and remember it for the next.

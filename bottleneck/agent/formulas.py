@@ -11,6 +11,8 @@ from functools import partial
 from math import prod
 from typing import Any
 
+from .sparse import PRODUCTS, flops_of_product, parts
+
 Formula = Callable[..., int]
 
 # Operators that write their first argument without reading it, or fill what they return.
@@ -61,6 +63,10 @@ def flop_formulas(torch: Any) -> dict[Any, Formula]:
         packet = getattr(aten, name, None)
         if packet is not None:
             found.setdefault(packet, formula)
+    for name in PRODUCTS:
+        packet = getattr(aten, name, None)
+        if packet is not None:
+            found[packet] = flops_of_product(found.get(packet))
     return found
 
 
@@ -136,18 +142,21 @@ def _product(x: Any, *args: Any, **kwargs: Any) -> int:
 
 
 def size_of(tensor: Any) -> int:
-    """Return the bytes of a tensor's distinct elements."""
+    """Return the bytes of a tensor's distinct elements; of a sparse one those of its values and indices."""
+    made_of = parts(tensor)
+    if made_of:
+        return sum(map(size_of, made_of))
     try:
         lengths = (n for n, stride in zip(tensor.shape, tensor.stride()) if stride != 0)  # noqa: B905
         return int(prod(lengths)) * int(tensor.element_size())
-    except (RuntimeError, NotImplementedError):  # sparse tensors have no strides
+    except (RuntimeError, NotImplementedError):  # of a layout that has no strides
         return int(tensor.numel()) * int(tensor.element_size())
 
 
 def storage_of(tensor: Any) -> int:
-    """Return what tells the memory of one tensor from that of another; 0 where it has none of its own."""
+    """Return what tells the memory of one tensor (of a sparse one's values) from another's; 0 where it has none."""
     try:
-        return int(tensor.untyped_storage().data_ptr())
+        return int((parts(tensor) or (tensor,))[0].untyped_storage().data_ptr())
     except (RuntimeError, NotImplementedError):
         return 0
 

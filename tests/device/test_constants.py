@@ -121,6 +121,25 @@ def test_what_cannot_be_read_is_no_constant_and_no_problem() -> None:
     assert set(same(work)) == {"sigmoid"}
 
 
+def test_a_sparse_matrix_is_constant_while_it_is_the_same_tensor() -> None:
+    graph = torch.sparse_coo_tensor(EDGES, torch.rand(5_000), (200, 200), check_invariants=False).coalesce()
+
+    def work(step: int) -> None:
+        torch.sparse.mm(graph, FEATURES)
+
+    def changed(step: int) -> None:
+        graph._values().mul_(0.5)
+        graph.mul_(0.5)
+        torch.sparse.mm(graph, FEATURES)
+
+    def another(step: int) -> None:
+        torch.sparse.mm(graph.clone(), FEATURES)
+
+    assert same(work)["_sparse_addmm"] == 1.0
+    assert "_sparse_addmm" not in same(changed)
+    assert "_sparse_addmm" not in same(another)
+
+
 def test_backward_and_one_step_tell_nothing() -> None:
     leaf = FEATURES.clone().requires_grad_()
     assert not same(lambda step: (leaf * 2.0).sum().backward())
