@@ -13,6 +13,7 @@ from . import (
     batches,
     by_hand,
     collectives,
+    compiling,
     data_parallel,
     device_marks,
     dynamo,
@@ -55,6 +56,7 @@ def install(torch: Any, config: dict[str, Any], watch: Watch) -> None:
     attempt("overrides", lambda: install_overrides(torch, hooks, recorder, config), recorder)
     attempt("model", lambda: _install_model(torch, hooks, recorder, watch), recorder)
     attempt("stalls", lambda: stalls.install(torch, hooks, recorder, watch), recorder)
+    attempt("compiling", lambda: compiling.install(hooks, recorder, watch), recorder)
     attempt("transfers", lambda: transfers.install(torch, hooks, recorder), recorder)
     attempt("device marks", lambda: _install_device_marks(torch, hooks, recorder), recorder)
     attempt("collectives", lambda: _install_collectives(torch, hooks, recorder), recorder)

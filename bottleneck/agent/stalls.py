@@ -1,4 +1,4 @@
-"""Times what stops training now and then: checkpoints, logging, garbage collection, compilation."""
+"""Times what stops training now and then: checkpoints, logging, garbage collection."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _size_of(args: Any, kwargs: Any) -> int:
 
 
 def install(torch: Any, hooks: Hooks, recorder: Recorder, watch: Watch) -> None:
-    """Patch savers and loggers as their modules arrive, and listen to gc and Dynamo."""
+    """Patch savers and loggers as their modules arrive, and listen to gc."""
     metrics = Metrics(torch, recorder)
     metrics.install(hooks, watch)
     timed = _Timed(recorder, metrics)
@@ -131,7 +131,6 @@ def install(torch: Any, hooks: Hooks, recorder: Recorder, watch: Watch) -> None:
     for module, (cls, prefix) in _LOGGERS.items():
         watch.when(module, lambda found, c=cls, p=prefix: _patch_loggers(found, c, p, hooks, timed))
     _listen_to_gc(hooks, recorder)
-    watch.when("torch._dynamo.callback", lambda found: _listen_to_dynamo(found, hooks, recorder))
 
 
 def _patch_savers(module: Any, names: tuple[str, ...], hooks: Hooks, timed: _Timed) -> None:
@@ -175,24 +174,3 @@ def _listen_to_gc(hooks: Hooks, recorder: Recorder) -> None:
     gc.callbacks.append(listen)
     late.rescue(hooks, listen)
     hooks.on_undo(lambda: gc.callbacks.remove(listen) if listen in gc.callbacks else None)
-
-
-def _listen_to_dynamo(module: Any, hooks: Hooks, recorder: Recorder) -> None:
-    """Record compilations; they nest, and only the outermost counts."""
-    handler = module.callback_handler
-    state = [0, 0]
-
-    def begin(*args: Any) -> None:
-        if state[0] == 0:
-            state[1] = now()
-        state[0] += 1
-
-    def finish(*args: Any) -> None:
-        state[0] = max(0, state[0] - 1)
-        if state[0] == 0 and state[1]:
-            recorder.span(kinds.COMPILE, state[1], now())
-
-    handler.register_start_callback(begin)
-    handler.register_end_callback(finish)
-    hooks.on_undo(lambda: handler.remove_start_callback(begin))
-    hooks.on_undo(lambda: handler.remove_end_callback(finish))

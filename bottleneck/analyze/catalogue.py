@@ -140,6 +140,13 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ("compile.run_frac", "frac", "Time spent compiling over the time since the first step began"),
         ("compile.late", "count", "Compilations after warm-up: recompiles"),
         ("compile.late_frac", "frac", "Time recompiling over the time of the measured steps"),
+        ("compile.again", "count", "Compilations of code that had been compiled before"),
+        (
+            "compile.dropped",
+            "count",
+            "Functions that run uncompiled since they were compiled again too often",
+        ),
+        ("compile.breaks", "count", "Places at which compiled graphs break"),
     ),
     "host": (
         ("host.usable_cores", "count", "Cores this run may use: affinity and cgroup quota"),
@@ -237,6 +244,9 @@ CATALOGUE: Mapping[str, MeasurementSpec] = {
 
 # Texts that rules and mitigations may put into sentences; they take no part in conditions.
 LABELS: Mapping[str, str] = {
+    "compile.why": "What was compiled again most often, and which condition had changed",
+    "compile.uncompiled": "The function that the compiler gave up on",
+    "compile.broke": "The first place at which a compiled graph breaks",
     "device.repeated": "How many operators a pass a loop in the model issues, and for which line",
     "device.unused_line": "The line of the script that most gradients without use are made for",
     "device.constant_place": "Where most of what never changes is computed: module and line",

@@ -11,6 +11,7 @@ from ..model.record import ProcessRecord, RunRecord
 from . import (
     account,
     ceilings,
+    compiling,
     device_marks,
     host,
     hot_code,
@@ -151,6 +152,7 @@ def _run_all(
     account.analyse(timeline, record.outcome, values)
     input_pipeline.analyse(timeline, makers, values)
     stalls.analyse(timeline, values)
+    compiling.analyse(timeline, library_paths, values)
     model_facts.analyse(timeline, values)
     host.analyse(timeline, record.system, record.environment, values)
     hot_code.analyse(timeline, makers, record.stacks, library_paths, values)

@@ -1,4 +1,4 @@
-"""What stops training now and then: checkpoints, evaluation, logging, garbage collection, compilation."""
+"""What stops training now and then: checkpoints, evaluation, logging, garbage collection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def analyse(timeline: Timeline, values: Values) -> None:
-    """Give ``checkpoint.*``, ``evaluation.*``, ``logging.calls``, ``gc.*`` and ``compile.*``."""
+    """Give ``checkpoint.*``, ``evaluation.*``, ``logging.calls`` and ``gc.*``."""
     spans = timeline.trainer.spans
     steps = int(np.count_nonzero(timeline.detailed))
     inside = spans.where(_in_detail(timeline, spans.start_ns))
@@ -24,7 +24,6 @@ def analyse(timeline: Timeline, values: Values) -> None:
     if steps:
         values.give("logging.calls", logs / steps, logs)
     _collections(inside, steps, values)
-    _compilation(timeline, values)
 
 
 def _in_detail(timeline: Timeline, times_ns: Ints) -> npt.NDArray[np.bool_]:
@@ -76,23 +75,3 @@ def _collections(inside: Spans, steps: int, values: Values) -> None:
         values.give("gc.max_s", float(seconds.max()), len(found))
     if seconds.sum() > 0:
         values.give("gc.full_frac", float(seconds[found.a == 2].sum() / seconds.sum()), len(found))
-
-
-def _compilation(timeline: Timeline, values: Values) -> None:
-    """Give what torch.compile cost since the first step began, and what of that came after warm-up."""
-    spans = timeline.trainer.spans
-    found = spans.where((spans.kind == Kind.COMPILE) & (spans.end_ns > timeline.bounds_ns[0]))
-    seconds = (found.end_ns - found.start_ns) / 1e9
-    values.give("compile.used", float(len(found) > 0))
-    values.give("compile.frames", len(found), len(found))
-    if not len(found):
-        values.give("compile.late", 0)
-        return
-    whole = float(timeline.bounds_ns[-1] - timeline.bounds_ns[0]) / 1e9
-    values.give("compile.total_s", float(seconds.sum()), len(found))
-    values.give("compile.run_frac", float(seconds.sum()) / whole, len(found))
-    start, end = timeline.measured
-    late = found.start_ns >= start
-    values.give("compile.late", int(np.count_nonzero(late)), len(found))
-    if end > start:
-        values.give("compile.late_frac", float(seconds[late].sum()) * 1e9 / (end - start), len(found))

@@ -45,6 +45,6 @@ def find_updates(timeline: Timeline, told: Mapping[int, Told]) -> Updates | None
         return None
     once = np.unique(np.stack([steps, numbers]), axis=1)
     sizes = np.bincount(once[0], weights=[int(told[number].get("parameters", 0)) for number in once[1]])
-    together = once[1][once[0] == int(sizes.argmax())]
+    together = once[1][once[0] == once[0][np.argmax(sizes[once[0]])]]
     tensors = sum(int(told[number].get("tensors", 0)) for number in numbers)
     return Updates(tuple(told[number] for number in together), tensors / len(np.unique(steps)))

@@ -62,6 +62,11 @@ def test_an_optimizer_made_anew_for_each_step_counts_once() -> None:
     assert found(loop, *[6] * 64) == ([6], 6)
 
 
+def test_an_optimizer_of_unknown_size_counts() -> None:
+    updates = find_updates(Loop().plain(12).timeline(), {1: {"devices": ["cpu"]}})
+    assert updates is not None and updates.together == ({"devices": ["cpu"]},)
+
+
 def test_where_no_optimizer_is_told_nothing_is_said() -> None:
     assert found(Loop().plain(12)) is None
 
