@@ -58,7 +58,19 @@ def conclude(
     if other is not None and other >= UNEXPLAINED:
         return _insufficient("UNEXPLAINED_TIME", _unexplained(other, measurements))
     text = f"Nothing stands out: no single cause costs {units.fraction(BOTTLENECK)} of the time or more."
-    return _verdict("healthy", None, findings, measurements, text + _largest(wrong))
+    return _verdict("healthy", None, findings, measurements, text + _far(measurements) + _largest(wrong))
+
+
+def _far(measurements: Measurements) -> str:
+    """Return a sentence about operators that reach neither roof, "" where others take more.
+
+    Sparse products, gathers, convolutions of odd shapes: nothing is wrong with the loop, and nothing is used well.
+    """
+    far, what = measurements.number("device.unplaced_frac"), measurements.labels.get("device.largest")
+    used = (measurements.number(f"device.{name}_frac") or 0.0 for name in ("maths", "bandwidth"))
+    if far is None or not what or far < max(BOTTLENECK, *used):
+        return ""
+    return f" {units.fraction(far)} goes into operators that are far from what this machine can do: {what}."
 
 
 def _doubtful(finding: Finding) -> bool:

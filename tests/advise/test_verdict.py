@@ -106,6 +106,21 @@ def test_nothing_that_stands_out_is_said() -> None:
     assert verdict.headline.startswith("Nothing stands out")
 
 
+@pytest.mark.parametrize(
+    ("far", "maths", "told"), [(0.45, 0.3, True), (0.45, 0.46, False), (0.09, 0.0, False), (None, 0.0, False)]
+)
+def test_operators_that_reach_no_roof_are_told_where_they_take_most(
+    far: float | None, maths: float, told: bool
+) -> None:
+    device = {"device.unplaced_frac": far, "device.maths_frac": maths}
+    given = {name: value for name, value in device.items() if value is not None}
+    largest = {"device.largest": "`index_add` at net.py:7 (41 %)"}
+    verdict = conclude([fires("gc", 0.05)], measurements({**STEPS, **given}, labels=largest), [])
+    assert ("45 % goes into operators that are far" in verdict.headline) is told
+    assert ("`index_add` at net.py:7 (41 %)" in verdict.headline) is told
+    assert verdict.state == "healthy" and "title of gc" in verdict.headline
+
+
 @pytest.mark.parametrize(("other", "state"), [(0.3, "insufficient"), (0.299, "healthy")])
 def test_a_step_outside_every_phase_is_not_called_healthy(other: float, state: str) -> None:
     given = measurements({**STEPS, "step.other_frac": other}, labels={"other.hotspot": "`roll` in `rl.py:8`"})
