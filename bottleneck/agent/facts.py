@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -61,7 +62,7 @@ def _maker() -> int | None:
 
 
 def tell_torch(torch: Any, recorder: Recorder, anomaly: bool) -> None:
-    """Write the settings of torch that change speed; read when training is under way, so after the script set them.
+    """Write settings of torch and of the interpreter that change speed; read late, so after the script set them.
 
     ``anomaly`` is whether anomaly detection was on in a backward pass: it may be on inside ``with`` only.
     """
@@ -75,6 +76,7 @@ def tell_torch(torch: Any, recorder: Recorder, anomaly: bool) -> None:
         cudnn_benchmark=bool(backends.cudnn.benchmark),
         anomaly=anomaly or torch._C.is_anomaly_enabled(),
         default_dtype=str(torch.get_default_dtype()),
+        gc_threshold=gc.get_threshold()[0] if gc.isenabled() else 0,
     )
 
 

@@ -93,7 +93,7 @@ class Recorder:
         except Exception as error:
             self._recover(error)
 
-    def hold(self, kind: int, start: int, end: int, a: int = 0) -> None:
+    def hold(self, kind: int, start: int, end: int, a: int = 0, b: int = 0) -> None:
         """Hold a span until the next one is recorded: nothing is written, so nothing can be imported. Never raises.
 
         For what the interpreter calls anywhere, as after a collection: in the middle of an import, another one (of a
@@ -111,7 +111,7 @@ class Recorder:
                     self._number_thread() if thread is None else thread,
                     0,
                     a,
-                    0,
+                    b,
                 )
         except Exception as error:
             self._recover(error)

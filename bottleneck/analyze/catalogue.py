@@ -132,6 +132,16 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ("gc.collections", "count", "Garbage collections per step that took over 0.1 ms"),
         ("gc.max_s", "s", "Longest garbage collection"),
         ("gc.full_frac", "frac", "Share of gc time in full collections (generation 2)"),
+        (
+            "gc.asked_frac",
+            "frac",
+            "Share of the time of full collections that the script asked for (gc.collect)",
+        ),
+        (
+            "gc.threshold",
+            "count",
+            "New objects after which the collector looks at the youngest; 0: it is off",
+        ),
     ),
     "compilation": (
         ("compile.used", "bool", "torch.compile compiled at least one frame"),
@@ -141,6 +151,7 @@ _TABLE: Mapping[str, tuple[tuple[str, Unit, str], ...]] = {
         ("compile.late", "count", "Compilations after warm-up: recompiles"),
         ("compile.late_frac", "frac", "Time recompiling over the time of the measured steps"),
         ("compile.again", "count", "Compilations of code that had been compiled before"),
+        ("compile.size_frac", "frac", "Part of these for which the size of a tensor had changed"),
         (
             "compile.dropped",
             "count",

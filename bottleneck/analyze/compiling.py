@@ -19,6 +19,9 @@ Told = Mapping[str, Any]  # of one compilation (agent/compiling.py)
 
 # What is left of a function behind a graph break is compiled as a function of this name.
 _RESUMED = re.compile(r"torch_dynamo_resume_in_(.+)_at_(\d+)")
+_SIZE = re.compile(
+    r"\bsize|stride mismatch"
+)  # of the guards on tensors: "size mismatch at", ".size()[0] == 77"
 _EARLIER = re.compile(r"^\d+(/\d+)+: ")  # "0/3: ": which earlier compilation did not fit
 
 
@@ -61,6 +64,8 @@ def _again(told: Sequence[Told], library_paths: Sequence[str], values: Values) -
     values.give("compile.dropped", len(dropped), len(told))
     if dropped:
         values.label("compile.uncompiled", places.get(next(iter(dropped)), "") or "what was compiled")
+    sized = sum(bool(_SIZE.search(str(one.get("reason", "")))) for one in again)
+    values.give("compile.size_frac", sized / max(1, len(again)), len(again))
     if again:
         most = Counter(one["frame"] for one in again).most_common(1)[0][0]
         reasons = [str(one.get("reason", "")) for one in again if one["frame"] == most]

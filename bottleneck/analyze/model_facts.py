@@ -27,6 +27,7 @@ def analyse(timeline: Timeline, values: Values) -> None:
     for event in process.told("torch")[-1:]:
         values.give("host.torch_threads", event.data.get("threads"))
         values.give("host.anomaly", float(bool(event.data.get("anomaly"))))
+        values.give("gc.threshold", event.data.get("gc_threshold"))
     ranks = process.header.get("ranks", {})
     told = [e.data.get("size") for e in timeline.trainer.process.told("group") if e.data.get("world")]
     world = (told[0] if told else None) or ranks.get("WORLD_SIZE") or ranks.get("SLURM_NTASKS") or 1

@@ -11,6 +11,8 @@ from .timeline import Timeline
 from .values import Values
 
 Ints = npt.NDArray[np.int64]
+_FULL, _ASKED_FOR = 2, 2  # what a and b of a collection say (agent/stalls)
+_MOSTLY_FULL, _OFTEN = 0.9, 0.05  # of the time, and per step
 
 
 def analyse(timeline: Timeline, values: Values) -> None:
@@ -66,7 +68,7 @@ def _evaluations(timeline: Timeline, steps: int, values: Values) -> None:
 
 
 def _collections(inside: Spans, steps: int, values: Values) -> None:
-    """Give how often and how long the interpreter collects garbage."""
+    """Give how often and how long the interpreter collects garbage, and how much of that the script asked for."""
     found = inside.where(inside.kind == Kind.GC)
     seconds = (found.end_ns - found.start_ns) / 1e9
     if steps:
@@ -74,4 +76,19 @@ def _collections(inside: Spans, steps: int, values: Values) -> None:
     if len(found):
         values.give("gc.max_s", float(seconds.max()), len(found))
     if seconds.sum() > 0:
-        values.give("gc.full_frac", float(seconds[found.a == 2].sum() / seconds.sum()), len(found))
+        full = float(seconds[found.a == _FULL].sum() / seconds.sum())
+        values.give("gc.full_frac", full, len(found))
+        values.give("gc.asked_frac", _asked_frac(found, full, len(found) / max(1, steps)), len(found))
+
+
+def _asked_frac(found: Spans, full_frac: float, per_step: float) -> float:
+    """Return the share of the time of full collections that the script asked for.
+
+    Where the interpreter does not tell, by how often they come: left alone, it spends most of its time on young
+    objects, and a loop in its steady state sees a full collection every hundreds of steps.
+    """
+    known = found.where(found.b > 0)
+    seconds = (known.end_ns - known.start_ns) / 1e9
+    if not seconds.sum():
+        return float(full_frac > _MOSTLY_FULL and per_step > _OFTEN)
+    return float(seconds[known.b == _ASKED_FOR].sum() / seconds.sum())

@@ -23,7 +23,7 @@ class Kind(IntEnum):
     COLLECTIVE = 9  # a torch.distributed call or a wait for one; a = bytes, b = sequence << 16 | group
     SAVE = 10  # torch.save and its like; a = bytes written
     LOG = 11  # logging, TensorBoard, W&B, progress bars
-    GC = 12  # one garbage collection; a = generation
+    GC = 12  # one garbage collection; a = generation, b = 2: somebody asked for it, 1: nobody did, 0: not known
     COMPILE = 13  # torch.compile at work on one frame
     ZERO_GRAD = 14  # optimizer.zero_grad
     BATCH = 15  # a worker (or the main process) made one batch; a = samples, b = thread CPU ns

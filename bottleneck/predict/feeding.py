@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import sqrt
 
-from ..model.finding import ALIKE, Interval
+from ..model.finding import Interval
 from .change import Change
 from .estimate import UNKNOWN, Estimate, simulated
 from .loader import MAX_WORKERS
@@ -13,9 +13,8 @@ from .measured import Known, in_proportion
 from .question import LEAST_LEFT, Question, less
 from .simulator import Simulator
 from .summary import replayable
+from .unhurried import NARROW, unhurried
 
-# Of the step: an experiment with a wider interval says too little, as in diagnose/ceiling.py.
-_NARROW = 2 * ALIKE
 _Factors = tuple[float, float, float]  # of the CPU time of a batch that is left: most, likely, least
 
 
@@ -36,7 +35,7 @@ def loader(question: Question) -> Estimate:
     least, likely, most = (replace(change, cpu_factor=left, io_factor=io) for left in cpu)
     predicted = simulated(run, question.measurements, (least, likely, most))
     if change != Change():
-        return predicted
+        return unhurried(predicted, run, question.measurements, (least, likely, most))
     return _lighter(question, run, predicted) or _bracket(question, count, cpu, io)
 
 
@@ -79,7 +78,7 @@ def _lighter(question: Question, run: Simulator, predicted: Estimate) -> Estimat
     low, cost, high = (
         max(0.0, share - drawn) for share in (found.interval[0], found.value, found.interval[1])
     )
-    if low <= whole <= high or high - low > _NARROW:
+    if low <= whole <= high or high - low > NARROW:
         return predicted
     if whole < LEAST_LEFT:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from trainbottleneck.analyze import compiling
 from trainbottleneck.analyze.values import Values
 from trainbottleneck.model.span import Kind
@@ -48,6 +49,7 @@ def test_what_was_compiled_again_most_often_and_its_last_reason() -> None:
     changing = [told("3", n, f"3/{n - 1}: size mismatch, actual {n}", line=40) for n in range(1, 5)]
     values = values_of(told("0", 0), told("0", 1, "0/0: once"), told("3", 0, line=40), *changing)
     assert values.number("compile.again") == 5
+    assert values.number("compile.size_frac") == pytest.approx(4 / 5)
     assert labels(values) == {"compile.why": "`forward` in train.py:40 because of: size mismatch, actual 4"}
 
 

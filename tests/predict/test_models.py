@@ -243,6 +243,27 @@ def test_more_workers_are_not_scaled_by_what_no_batches_gain() -> None:
     assert ask("loader", run, workers=2).basis == "simulation"
 
 
+def waiting(cost: tuple[float, float, float], wait: float) -> Measurements:
+    """Return a run that waits for a store, and what a step without batches was measured as."""
+    given = {**LOADER, "input.workers": 1, "input.batch_s": 0.1, "input.batch_cpu_s": 0.001}
+    given |= {"input.batch_blocked_s": 0.099, "step.data_wait_s": 0.05, "input.wait_frac": wait}
+    given |= {"step.mean_s": 0.1, "step.forward_s": 0.02, "step.backward_s": 0.03, "step.busy_s": 0.05}
+    given |= {"host.usable_cores": 2, "compute.cores": 2}
+    low, likely_share, high = cost
+    return interval_of(measurements(given), "ceiling.input_frac", likely_share, (low, high))
+
+
+def test_a_loop_that_is_faster_without_waits_may_gain_more_from_workers_than_its_replay_says() -> None:
+    agrees, faster, unseen = (
+        ask("loader", waiting(cost, wait), workers=4).speedup
+        for cost, wait in (((0.48, 0.5, 0.52), 0.5), ((0.68, 0.7, 0.72), 0.5), ((0.68, 0.7, 0.72), 0.0))
+    )
+    assert agrees is not None and faster is not None and unseen is not None
+    assert (faster.low, faster.likely) == (agrees.low, agrees.likely)
+    assert faster.likely < 2.1 and 2.5 < faster.high < 1 / 0.28
+    assert unseen.high == agrees.high  # what no wait explains may be the workers' own share of the cores
+
+
 def test_batches_that_the_replay_has_for_nothing_get_the_bracket_of_what_they_cost() -> None:
     run = beside_a_worker((0.38, 0.4, 0.42))
     plenty = {
