@@ -1,6 +1,7 @@
 """Times what torch.compile compiles, and tells what it compiled, why again, and where a graph broke.
 
-Dynamo keeps facts of its last 64 compilations. They are read when the next one begins and when the record is written.
+Dynamo keeps facts of its last 64 compilations. They are read when the next one begins, and when the record is written
+outside of what is compiled: within, Dynamo would compile what writes them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 from typing import Any
 
 from . import Watch, kinds
+from .dynamo import outside_of_compiled
 from .hooks import Hooks
 from .recorder import Recorder, now
 
@@ -24,6 +26,7 @@ class Compiling:
     def __init__(self, recorder: Recorder) -> None:
         """Tell ``recorder``."""
         self.recorder = recorder
+        self._is_outside = outside_of_compiled()
         self.depth = self.start = self.told = 0
         self.last: Any = None
 
@@ -39,6 +42,11 @@ class Compiling:
         self.depth = max(0, self.depth - 1)
         if self.depth == 0 and self.start:
             self.recorder.span(kinds.COMPILE, self.start, now())
+
+    def look_outside(self) -> None:
+        """Look where Dynamo compiles nothing that is called from here."""
+        if self._is_outside():
+            self.look()
 
     def look(self) -> None:
         """Tell what was compiled since the last look."""
@@ -96,7 +104,7 @@ def _listen(module: Any, hooks: Hooks, compiling: Compiling) -> None:
     handler = module.callback_handler
     handler.register_start_callback(compiling.begin)
     handler.register_end_callback(compiling.finish)
-    compiling.recorder.at_flush.append(compiling.look)
+    compiling.recorder.at_flush.append(compiling.look_outside)
     hooks.on_undo(lambda: handler.remove_start_callback(compiling.begin))
     hooks.on_undo(lambda: handler.remove_end_callback(compiling.finish))
-    hooks.on_undo(lambda: compiling.recorder.at_flush.remove(compiling.look))
+    hooks.on_undo(lambda: compiling.recorder.at_flush.remove(compiling.look_outside))

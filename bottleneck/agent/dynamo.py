@@ -19,6 +19,18 @@ def is_compiling(torch: Any) -> Callable[[], bool]:
     return found
 
 
+def outside_of_compiled() -> Callable[[], bool]:
+    """Return the function that tells whether what the caller calls runs as it is, seen by no compiler.
+
+    Private interface of torch: where it lacks it, nothing is taken for being outside.
+    """
+    try:
+        from torch._C._dynamo.eval_frame import get_eval_frame_callback
+    except ImportError:
+        return lambda: False
+    return lambda: get_eval_frame_callback() is None
+
+
 def keep_out() -> None:
     """Mark every function of this package as "run as it is; what it calls is decided by itself".
 
