@@ -19,7 +19,7 @@ from .decode import (
 )
 from .expression import Expression
 
-ShareBasis = Literal["phase", "bracket", "simulation"]
+ShareBasis = Literal["phase", "bracket", "simulation", "run"]
 Status = Literal["experimental", "stable", "deprecated"]
 
 

@@ -8,7 +8,9 @@ from typing import Literal
 from .measurement import Unit
 
 State = Literal["fires", "silent", "unknown", "error"]
-Basis = Literal["trial", "ceiling", "replay", "simulation", "bracket", "phase", "literature", "unknown"]
+Basis = Literal[
+    "trial", "ceiling", "replay", "simulation", "bracket", "phase", "run", "literature", "unknown"
+]
 ALIKE = 0.05  # shares within 5 points tell a reader the same
 
 

@@ -42,6 +42,8 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         facts.append((lost[0], "lost in 24 hours of training"))
         if lost[1] is not None:
             facts.append((lost[1], "lost per day, at the price given"))
+    elif view.lost_share(found) is not None:
+        facts.append((view.share(found.share), "of this run went into it, once"))
     ceiling = view.whole(found.ceiling_speedup)
     if ceiling is not None and found.state == "bottleneck":
         between = view.spread(ceiling)

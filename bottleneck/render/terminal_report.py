@@ -127,6 +127,8 @@ def _verdict(report: Report, pen: _Pen) -> list[RenderableType]:
         money = f" ({lost[1]} in money)" if lost[1] else ""
         limit = "" if ceiling is None else f"; at most {view.ratio(ceiling.likely)} to gain"
         parts.append(pen.say(f"Lost: {view.share(verdict.share)} of a step, {lost[0]} a day{money}{limit}."))
+    elif view.lost_share(verdict) is not None:
+        parts.append(pen.say(f"Lost: {view.share(verdict.share)} of this run, once."))
     if verdict.reasons and verdict.confidence != "high":
         parts.append(pen.say(pen.fit(line(" ".join(verdict.reasons[:3]), 480), pen.width), "dim"))
     return parts

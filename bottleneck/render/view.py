@@ -69,6 +69,10 @@ BASES: Mapping[str, tuple[str, str]] = {
     "simulation": ("simulated", "simulated from this run's measured times"),
     "bracket": ("bracketed", "between two limits that follow from this run's measured times"),
     "phase": ("phase share", "from the share of the phase alone, as if nothing else would take its place"),
+    "run": (
+        "share of the run",
+        "of this run, which was seen whole: it is spent once, a longer one hardly notices",
+    ),
     "literature": ("published", "a published figure from other runs, not from this one"),
     "unknown": ("unknown", "no published figure and nothing in this run tells"),
 }
@@ -219,10 +223,18 @@ def lost_share(verdict: Verdict) -> float | None:
     return min(1.0, max(0.0, found))
 
 
+def is_once(verdict: Verdict) -> bool:
+    """Return whether the share is of the run, for something that no later step pays again."""
+    return verdict.share_basis == "run"
+
+
 def lost_per_day(report: Report) -> tuple[str, str | None] | None:
-    """Return hours, and money where the run has ``price_per_hour``, lost in a day of such steps."""
+    """Return hours, and money where the run has ``price_per_hour``, lost in a day of such steps.
+
+    None without a bottleneck, and where it is paid once.
+    """
     lost = lost_share(report.verdict)
-    if lost is None:
+    if lost is None or is_once(report.verdict):
         return None
     price = finite(report.run.get("price_per_hour"))
     hours = lost * 24

@@ -33,7 +33,7 @@ for step in range(40):
 
 
 def compiled(folder: Path, shapes: bool) -> tuple[dict[str, float], str]:
-    """Return what is measured of compilation, and the finding's text."""
+    """Return what is measured of compilation, and the text of the findings on it."""
     (folder / "train.py").write_text(TRAIN.replace("SHAPES", str(shapes)))
     command = [sys.executable, "-m", "trainbottleneck", "diagnose", "--full", "--quiet", "--no-stacks"]
     command += ["--no-experiments", "--no-deep", "-o", "run", "train.py"]
@@ -43,7 +43,7 @@ def compiled(folder: Path, shapes: bool) -> tuple[dict[str, float], str]:
     values = {
         name: row["value"] for name, row in report["measurements"].items() if name.startswith("compile.")
     }
-    return values, next(one["text"] for one in report["findings"] if one["rule"] == "compilation")
+    return values, " ".join(one["text"] for one in report["findings"] if one["bottleneck"] == "compilation")
 
 
 def test_a_number_that_changes_compiles_again_until_the_compiler_gives_up(tmp_path: Path) -> None:

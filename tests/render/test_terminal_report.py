@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -38,6 +39,15 @@ def test_tells_verdict_shares_gains_and_costs() -> None:
         "Cost of measuring: 0.2 % of a step (210 µs)",
     ):
         assert part in text
+
+
+def test_what_is_paid_once_is_not_told_by_the_day() -> None:
+    made = rich()
+    once = replace(made, verdict=replace(made.verdict, share_basis="run"))
+    text = " ".join(RENDERERS["terminal"](once).split())
+    assert "71 % of this run, once." in text and "a day" not in text
+    page = RENDERERS["html"](once)
+    assert "of this run went into it, once" in page and "lost in 24 hours" not in page
 
 
 def test_methods_that_save_steps_are_never_ranked_among_those_that_save_time() -> None:
