@@ -89,14 +89,17 @@ class Series:
     slowest: str
 
 
-def series(steps: Any, limits: Limits) -> Series | None:
-    """Return the picture of ``steps`` ({index, seconds, phases?}), or None with fewer than two."""
+def series(steps: Any, limits: Limits, counted_s: float | None = None) -> Series | None:
+    """Return the picture of ``steps`` ({index, seconds, phases?}), or None with fewer than two.
+
+    ``counted_s`` is the median of the steps that count, where that is known: not all that are drawn do.
+    """
     rows = _steps(steps, limits.points)
     if len(rows) < 2:
         return None
     times = sorted(seconds for _, seconds, _ in rows)
     top = _ceiling(min(times[-1] * 1.05, _TALL * times[min(len(times) - 1, round(0.95 * len(times)))]))
-    median = times[len(times) // 2]
+    median = counted_s or times[len(times) // 2]
     return Series(
         areas=tuple(_areas(rows, top)),
         width=_WIDE,

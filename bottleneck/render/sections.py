@@ -84,7 +84,7 @@ def time(report: Report, limits: Limits) -> Section | None:
             for part in sorted(parts, key=lambda part: -part.share)[: limits.rows]
         ],
         "made_of": [_made_of(part, limits) for part in parts if part.made_of],
-        "series": picture.series(report.pictures.get("steps"), limits),
+        "series": picture.series(report.pictures.get("steps"), limits, view.median_step(report)),
     }
 
 
