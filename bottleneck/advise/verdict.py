@@ -53,12 +53,27 @@ def conclude(
         text = (
             f"{first_sentence(healthy.text)} That is the wanted limit: only doing less work makes it faster."
         )
-        return _verdict("healthy", healthy, findings, measurements, text + _largest(wrong))
+        text += _uncompiled(measurements) + _largest(wrong)
+        return _verdict("healthy", healthy, findings, measurements, text)
     other = measurements.number("step.other_frac")
     if other is not None and other >= UNEXPLAINED:
         return _insufficient("UNEXPLAINED_TIME", _unexplained(other, measurements))
     text = f"Nothing stands out: no single cause costs {units.fraction(BOTTLENECK)} of the time or more."
-    return _verdict("healthy", None, findings, measurements, text + _far(measurements) + _largest(wrong))
+    text += _far(measurements) + _uncompiled(measurements) + _largest(wrong)
+    return _verdict("healthy", None, findings, measurements, text)
+
+
+def _uncompiled(measurements: Measurements) -> str:
+    """Return a sentence about what the compiler gave up on, "" where there is nothing.
+
+    What compiling it would gain is not known: it costs no time that could be seen, as steps that were never faster.
+    """
+    what = measurements.labels.get("compile.uncompiled")
+    return (
+        f" The compiler gave up on {what}, which it had to compile anew too often: it runs uncompiled."
+        if what
+        else ""
+    )
 
 
 def _far(measurements: Measurements) -> str:

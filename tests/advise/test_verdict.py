@@ -121,6 +121,14 @@ def test_operators_that_reach_no_roof_are_told_where_they_take_most(
     assert verdict.state == "healthy" and "title of gc" in verdict.headline
 
 
+@pytest.mark.parametrize("findings", [[], [fires("compute", 0.9, healthy=True)]])
+def test_what_the_compiler_gave_up_on_is_told_where_all_else_is_well(findings: list[Finding]) -> None:
+    told = measurements(STEPS, labels={"compile.uncompiled": "`forward` in train.py:12"})
+    sentence = "The compiler gave up on `forward` in train.py:12"
+    assert sentence in conclude(findings, told, []).headline
+    assert sentence not in conclude(findings, measurements(STEPS), []).headline
+
+
 @pytest.mark.parametrize(("other", "state"), [(0.3, "insufficient"), (0.299, "healthy")])
 def test_a_step_outside_every_phase_is_not_called_healthy(other: float, state: str) -> None:
     given = measurements({**STEPS, "step.other_frac": other}, labels={"other.hotspot": "`roll` in `rl.py:8`"})
