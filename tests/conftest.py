@@ -8,9 +8,19 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from repeating import pytest_fixture_setup, pytest_runtest_protocol, pytest_terminal_summary
+from repeating import (
+    pytest_fixture_setup,
+    pytest_runtest_makereport,
+    pytest_runtest_protocol,
+    pytest_terminal_summary,
+)
 
-__all__ = ["pytest_fixture_setup", "pytest_runtest_protocol", "pytest_terminal_summary"]
+__all__ = [
+    "pytest_fixture_setup",
+    "pytest_runtest_makereport",
+    "pytest_runtest_protocol",
+    "pytest_terminal_summary",
+]
 GOLDEN = Path(__file__).parent / "golden"
 # How long an example takes says how busy the cores are, which other tests share. The examples are the same each time:
 # whether a change passes is no matter of chance. `pytest --hypothesis-profile explore` looks for others.

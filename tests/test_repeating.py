@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import conftest
+import repeating
+
 TESTS = """
 import itertools
 import pytest
@@ -133,3 +136,8 @@ def test_what_no_time_changes_is_judged_however_busy_others_are(tmp_path: Path) 
     said = outcome(tmp_path, 0.9, tests=EXACT)
     assert "1 failed" in said and "53 == 54" in said, said
     assert repeated(said) == []
+
+
+def test_every_hook_is_put_in_place_for_these_tests() -> None:
+    hooks = {name for name in vars(repeating) if name.startswith("pytest_")}
+    assert hooks == set(conftest.__all__)
