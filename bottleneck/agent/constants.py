@@ -137,7 +137,7 @@ class Constants:
         """Return whether a tensor that can't be read is the one of the step before, and nobody has written into it."""
         before = self._before.get(place)
         self._now[place] = (None, None, None, weakref.ref(tensor), _version(tensor))
-        return before is not None and before[3]() is tensor and before[4] == _version(tensor) >= 0
+        return before is not None and _version(tensor) >= 0 and _is_same_tensor(before, tensor)
 
     def _is_alike(self, place: Any, tensor: Any, outside: bool = False) -> bool:
         """Return whether ``tensor`` holds what was at this place in the step before, and remember it for the next.
@@ -151,7 +151,7 @@ class Constants:
         if before is None or before[:2] != (tuple(tensor.shape), tensor.dtype):
             return False
         if outside and tensor.numel() > 1 and bool((numbers == numbers.reshape(-1)[:1]).all()):
-            return before[3]() is tensor and before[4] == _version(tensor)
+            return _is_same_tensor(before, tensor)
         return self._alike(before[2], numbers, exactly=outside)
 
     def _alike(self, one: Any, other: Any, exactly: bool) -> bool:
@@ -166,6 +166,11 @@ class Constants:
             return tensor.detach().clone()
         each = max(2, round(_NUMBERS ** (1 / max(1, tensor.dim()))))
         return tensor.detach()[tuple(_spread(size, each) for size in tensor.shape)].clone()
+
+
+def _is_same_tensor(before: Any, tensor: Any) -> bool:
+    """Return whether ``tensor`` is the one that was remembered, and nobody has written into it since."""
+    return before[3]() is tensor and before[4] == _version(tensor)
 
 
 def _version(tensor: Any) -> int:
